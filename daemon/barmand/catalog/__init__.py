@@ -1,0 +1,1 @@
+"""What we remember: rows and transactions. The door of SQLAlchemy and Alembic."""

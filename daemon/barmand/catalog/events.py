@@ -1,0 +1,68 @@
+"""What happened, in order, for ever."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select
+
+from barmand.catalog import rows
+from barmand.catalog.database import Database
+from barmand.model.event import Event
+
+
+def write_event(connection: Connection, event: Event) -> None:
+    """Within the transaction of the change that it tells."""
+    connection.execute(
+        insert(rows.events).values(
+            at=event.at,
+            kind=event.kind,
+            server=event.server,
+            backup_id=event.backup_id,
+            actor=event.actor,
+            facts=dict(event.facts),
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    database: Database
+
+    def add(self, event: Event) -> None:
+        with self.database.writing() as connection:
+            write_event(connection, event)
+
+    def add_once(self, event: Event) -> bool:
+        """Add it unless the last of its kind for this backup tells the same; True when added."""
+        with self.database.writing() as connection:
+            last = connection.execute(
+                select(rows.events.c.facts)
+                .where(
+                    rows.events.c.kind == event.kind,
+                    rows.events.c.server == event.server,
+                    rows.events.c.backup_id == event.backup_id,
+                )
+                .order_by(rows.events.c.id.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+            if last == dict(event.facts):
+                return False
+            write_event(connection, event)
+            return True
+
+    def of_server(self, server: str) -> list[Event]:
+        """Oldest first."""
+        with self.database.reading() as connection:
+            found = connection.execute(
+                select(rows.events).where(rows.events.c.server == server).order_by(rows.events.c.id)
+            )
+            return [
+                Event(
+                    at=row.at,
+                    kind=row.kind,
+                    server=row.server,
+                    backup_id=row.backup_id,
+                    actor=row.actor,
+                    facts=row.facts,
+                )
+                for row in found
+            ]

@@ -1,0 +1,44 @@
+"""All that the catalogue remembers, behind one name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from barmand.catalog.backups import Backups
+from barmand.catalog.database import Database, Doorbell, open_database
+from barmand.catalog.events import Events
+from barmand.catalog.holds import Holds
+from barmand.catalog.schedule_runs import ScheduleRuns
+from barmand.catalog.servers import Servers
+from barmand.catalog.wal_runs import WalRuns
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    database: Database
+    backups: Backups
+    events: Events
+    holds: Holds
+    schedule_runs: ScheduleRuns
+    servers: Servers
+    wal_runs: WalRuns
+
+    @property
+    def bell(self) -> Doorbell:
+        return self.database.bell
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def open_catalog(path: Path) -> Catalog:
+    """Open or make the state file, migrated. Raises StorageFailed."""
+    database = open_database(path)
+    return Catalog(
+        database=database,
+        backups=Backups(database),
+        events=Events(database),
+        holds=Holds(database),
+        schedule_runs=ScheduleRuns(database),
+        servers=Servers(database),
+        wal_runs=WalRuns(database),
+    )

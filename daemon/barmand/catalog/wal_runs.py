@@ -1,0 +1,159 @@
+"""Which unbroken runs of WAL we hold: a few rows, whatever the size of the archive."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Delete, Row, delete, func, insert, select
+
+from barmand.catalog import rows
+from barmand.catalog.database import Database
+from barmand.model.wal import Run, Segment
+
+_runs = rows.wal_runs
+
+
+@dataclass(frozen=True, slots=True)
+class LastArchived:
+    name: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class WalRuns:
+    database: Database
+
+    def of_server(self, server: str) -> Sequence[Run]:
+        with self.database.reading() as connection:
+            found = connection.execute(
+                select(_runs)
+                .where(_runs.c.server == server)
+                .order_by(_runs.c.timeline, _runs.c.first)
+            )
+            return [Run(row.timeline, row.first, row.last) for row in found]
+
+    def count(self, server: str) -> int:
+        """How many segments we hold."""
+        with self.database.reading() as connection:
+            total = select(func.coalesce(func.sum(_runs.c.last - _runs.c.first + 1), 0))
+            return int(connection.execute(total.where(_runs.c.server == server)).scalar_one())
+
+    def last_archived(self, server: str) -> LastArchived | None:
+        """The end of the run that was extended last."""
+        with self.database.reading() as connection:
+            row = connection.execute(
+                select(_runs)
+                .where(_runs.c.server == server)
+                .order_by(_runs.c.changed_at.desc(), _runs.c.timeline.desc(), _runs.c.last.desc())
+                .limit(1)
+            ).first()
+        if row is None:
+            return None
+        return LastArchived(Segment(row.timeline, row.last).name(row.segment_size), row.changed_at)
+
+    def segment_size(self, server: str) -> int | None:
+        """Bytes in a segment of this server, as last archived; None before the first."""
+        with self.database.reading() as connection:
+            return connection.execute(
+                select(_runs.c.segment_size)
+                .where(_runs.c.server == server)
+                .order_by(_runs.c.changed_at.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+
+    def extend(
+        self, server: str, held: Iterable[tuple[Segment, int]], *, segment_size: int, now: datetime
+    ) -> None:
+        """Take in segments with their bytes on disk; one that is held already changes nothing."""
+        with self.database.writing() as connection:
+            for segment, size in held:
+                _take_in(connection, server, segment, size, segment_size, now)
+
+    def adopt(
+        self, server: str, held: Iterable[tuple[Run, int]], *, segment_size: int, now: datetime
+    ) -> None:
+        """Runs and their bytes, for a server of which no row tells yet."""
+        with self.database.writing() as connection:
+            for run, size in held:
+                connection.execute(
+                    insert(_runs).values(
+                        server=server,
+                        timeline=run.timeline,
+                        first=run.first,
+                        last=run.last,
+                        segment_size=segment_size,
+                        bytes=size,
+                        changed_at=now,
+                    )
+                )
+
+    def cut(self, server: str, gone: Iterable[Run]) -> None:
+        """Take out segments that were removed from the archive."""
+        with self.database.writing() as connection:
+            for run in gone:
+                _take_out(connection, server, run)
+
+
+def _take_in(
+    connection: Connection,
+    server: str,
+    segment: Segment,
+    size: int,
+    segment_size: int,
+    now: datetime,
+) -> None:
+    near = connection.execute(
+        select(_runs)
+        .where(
+            _runs.c.server == server,
+            _runs.c.timeline == segment.timeline,
+            _runs.c.first <= segment.number + 1,
+            _runs.c.last >= segment.number - 1,
+        )
+        .order_by(_runs.c.first)
+    ).all()
+    if any(row.first <= segment.number <= row.last for row in near):
+        return
+    for row in near:
+        connection.execute(_same(row))
+    connection.execute(
+        insert(_runs).values(
+            server=server,
+            timeline=segment.timeline,
+            first=min([segment.number, *(row.first for row in near)]),
+            last=max([segment.number, *(row.last for row in near)]),
+            segment_size=segment_size,
+            bytes=size + sum(row.bytes for row in near),
+            changed_at=now,
+        )
+    )
+
+
+def _take_out(connection: Connection, server: str, gone: Run) -> None:
+    touched = connection.execute(
+        select(_runs).where(
+            _runs.c.server == server,
+            _runs.c.timeline == gone.timeline,
+            _runs.c.first <= gone.last,
+            _runs.c.last >= gone.first,
+        )
+    ).all()
+    for row in touched:
+        connection.execute(_same(row))
+        count = row.last - row.first + 1
+        for first, last in ((row.first, gone.first - 1), (gone.last + 1, row.last)):
+            if first <= last:
+                rest = {
+                    "first": first,
+                    "last": last,
+                    # Sizes of single segments are not kept; a cut run keeps its average.
+                    "bytes": row.bytes * (last - first + 1) // count,
+                }
+                connection.execute(insert(_runs).values({**row._mapping, **rest}))  # noqa: SLF001 - a row's columns by name
+
+
+def _same(row: Row[Any]) -> Delete:
+    return delete(_runs).where(
+        _runs.c.server == row.server, _runs.c.timeline == row.timeline, _runs.c.first == row.first
+    )

@@ -1,0 +1,105 @@
+"""`barmanctl backup`: every option of Barman's, and what of them goes to the daemon."""
+
+from __future__ import annotations
+
+import argparse
+
+from barmand.ctl import values
+from barmand.model.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SENT = (
+    "name",
+    "immediate_checkpoint",
+    "retry_times",
+    "retry_sleep",
+    "bwlimit",
+    "reuse_backup",
+    "jobs",
+    "manifest",
+    "incremental",
+)
+"""Options that travel as they are; one that was not given does not travel at all."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("servers", metavar="SERVER", nargs="+", type=values.word, help="`all` means every server")
+    add("--name", help="call the backup so, instead of by its id only")
+    _add_switch(parser, "immediate-checkpoint", "let PostgreSQL hurry its checkpoint, or not")
+    add(
+        "--bwlimit",
+        metavar="KBPS",
+        type=values.count,
+        help="copy at most so many kB/s; 0: no limit",
+    )
+    add("-j", "--jobs", metavar="N", type=values.positive_count, help="copy with N processes")
+    add(
+        "--reuse-backup",
+        nargs="?",
+        const="link",
+        choices=("off", "copy", "link"),
+        help="what to do with files that the previous backup has too; alone: link",
+    )
+    add("--incremental", metavar="ID", type=values.word, help="take only what changed since ID")
+    _add_switch(parser, "manifest", "write a backup manifest, or not")
+    _add_retries(parser)
+    _add_waiting(parser)
+    for unserved in (
+        "--jobs-start-batch-size",
+        "--jobs-start-batch-period",
+        "--keepalive-interval",
+    ):
+        add(unserved, type=values.unserved, help=argparse.SUPPRESS)
+    add("--check-timeout", type=values.uncarried, help=argparse.SUPPRESS)
+
+
+def _add_switch(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
+    parser.add_argument(f"--{option}", action=argparse.BooleanOptionalAction, help=meaning)
+
+
+def _add_retries(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--retry-times",
+        metavar="N",
+        type=values.count,
+        help="try a copy that failed up to N times again",
+    )
+    add("--no-retry", dest="retry_times", action="store_const", const=0, help="--retry-times 0")
+    add("--retry-sleep", metavar="S", type=values.seconds, help="pause S seconds before each")
+
+
+def _add_waiting(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-w", "--wait", action="store_true", help="return when the backup is DONE, not when copied")
+    add(
+        "--wait-timeout",
+        metavar="S",
+        type=values.seconds,
+        help="end the wait after S seconds (exit code 12); the backup goes on; 0: no limit",
+    )
+    add("--detach", action="store_true", help="return when the backup is queued")
+
+
+def params(options: argparse.Namespace) -> dict[str, Any]:
+    if options.wait and options.detach:
+        raise UsageError("--wait and --detach exclude each other")
+    if options.wait_timeout is not None and not options.wait:
+        raise UsageError("--wait-timeout needs --wait")
+    given = {option: getattr(options, option) for option in SENT}
+    return {
+        "servers": options.servers,
+        "follow": _follow(options),
+        "wait_timeout": options.wait_timeout or None,
+        **{option: value for option, value in given.items() if value is not None},
+    }
+
+
+def _follow(options: argparse.Namespace) -> str:
+    if options.detach:
+        return "queued"
+    return "done" if options.wait else "copied"

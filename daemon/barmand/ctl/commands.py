@@ -1,0 +1,158 @@
+"""Every command: its name, its meaning, its own words, and the params that they become."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from barmand.ctl import backup_command, values
+from barmand.model.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Params = dict[str, Any]
+
+ALL = "all"
+
+
+class Command:
+    """`add` gives a parser the command's own options; `params` makes what is sent of them."""
+
+    def __init__(
+        self,
+        meaning: str,
+        add: Callable[[argparse.ArgumentParser], None],
+        params: Callable[[argparse.Namespace], Params],
+    ) -> None:
+        self.meaning = meaning
+        self.add = add
+        self.params = params
+
+
+def _nothing(_parser: argparse.ArgumentParser) -> None:
+    pass
+
+
+def _no_params(_options: argparse.Namespace) -> Params:
+    return {}
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("server", metavar="SERVER", type=values.word)
+
+
+def _add_backup(parser: argparse.ArgumentParser) -> None:
+    _add_server(parser)
+    parser.add_argument(
+        "backup",
+        metavar="BACKUP",
+        type=values.word,
+        help="an id, a name, or first, oldest, last, latest, last-full, latest-full, last-failed",
+    )
+
+
+def _add_perhaps_backup(parser: argparse.ArgumentParser) -> None:
+    _add_server(parser)
+    parser.add_argument(
+        "backup", metavar="BACKUP", nargs="?", type=values.word, help="else the active one"
+    )
+
+
+def _add_servers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "servers", metavar="SERVER", nargs="+", type=values.word, help="`all` means every server"
+    )
+
+
+def _add_perhaps_servers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "servers",
+        metavar="SERVER",
+        nargs="*",
+        type=values.word,
+        help="none, or `all`: every server",
+    )
+
+
+def _add_restore(parser: argparse.ArgumentParser) -> None:
+    _add_backup(parser)
+    parser.add_argument(
+        "destination", metavar="DESTINATION", type=values.folder, help="an empty or new folder"
+    )
+    parser.add_argument(
+        "--target-immediate",
+        action="store_true",
+        help="stop recovery as soon as the cluster is consistent, not at the last WAL",
+    )
+    parser.add_argument(
+        "--tablespace",
+        metavar="NAME:LOCATION",
+        action="append",
+        type=values.tablespace,
+        help="put this tablespace there; may come several times",
+    )
+
+
+def _named(servers: list[str]) -> list[str]:
+    """Each server once, in the order given; `all` only by itself."""
+    once = list(dict.fromkeys(servers))
+    if ALL in once and len(once) > 1:
+        raise UsageError("`all` means every server: name servers, or say `all`, not both")
+    return once
+
+
+def _servers_params(options: argparse.Namespace) -> Params:
+    return {"servers": _named(options.servers)}
+
+
+def _perhaps_servers_params(options: argparse.Namespace) -> Params:
+    servers = _named(options.servers)
+    return {"servers": [] if servers == [ALL] else servers}
+
+
+def _backup_params(options: argparse.Namespace) -> Params:
+    return {**backup_command.params(options), "servers": _named(options.servers)}
+
+
+def _one_backup_params(options: argparse.Namespace) -> Params:
+    return {"server": options.server, "backup": options.backup}
+
+
+def _restore_params(options: argparse.Namespace) -> Params:
+    tablespaces = options.tablespace or []
+    if len(dict(tablespaces)) < len(tablespaces):
+        raise UsageError("--tablespace: one tablespace has two locations")
+    return {
+        "server": options.server,
+        "backup": options.backup,
+        "destination": options.destination,
+        "target_immediate": options.target_immediate,
+        "tablespaces": dict(tablespaces),
+    }
+
+
+COMMANDS = {
+    "backup": Command("take base backups", backup_command.add_options, _backup_params),
+    "cancel": Command("stop a running backup", _add_perhaps_backup, _one_backup_params),
+    "list-backups": Command("the backups", _add_perhaps_servers, _perhaps_servers_params),
+    "show-backup": Command("all about one backup", _add_backup, _one_backup_params),
+    "check-backup": Command("look for its WAL now", _add_backup, _one_backup_params),
+    "delete": Command("delete one backup", _add_backup, _one_backup_params),
+    "restore": Command("lay a cluster out from a backup", _add_restore, _restore_params),
+    "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
+    "list-servers": Command("the servers", _nothing, _no_params),
+    "show-servers": Command("the settings in force", _add_servers, _servers_params),
+    "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),
+    "ping": Command("does the daemon answer?", _nothing, _no_params),
+    "reload": Command("read the settings again", _nothing, _no_params),
+}
+
+ALIASES = {
+    "list-backup": "list-backups",
+    "list-server": "list-servers",
+    "show-server": "show-servers",
+    "recover": "restore",
+}
+"""Barman's own spellings: understood, not shown."""

@@ -1,0 +1,107 @@
+"""The answer in words, tables and a progress bar: what a person sees of each command."""
+
+from __future__ import annotations
+
+from barmand.ctl.screen import Screen
+from barmand.ctl.story import Story
+from barmand.ctl.watching import Watch
+from barmand.ctl.words import size, span, wals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from barmand.ctl.arguments import Asked
+    from barmand.ctl.pages import Page
+    from barmand.model.errors import Failure
+
+    Message = dict[str, Any]
+
+
+class ConsoleView:
+    def __init__(self, asked: Asked) -> None:
+        self._method = asked.method
+        self._watch = Watch(asked.method, asked.params)
+        self._screen = Screen()
+        self._story = Story(self._screen)
+
+    def note(self, note: Message) -> None:
+        self._watch.heed(note)
+        self._story.tell(note)
+
+    def result(self, result: Message) -> int:
+        if self._method == "backup":
+            self._story.end(result)
+        elif self._method in _SENTENCES:
+            for line in _SENTENCES[self._method](result):
+                self._screen.say(line)
+        else:
+            self._screen.show(_page(self._method, result))
+        return int(result.get("exit_code", 0))
+
+    def failed(self, failure: Failure) -> int:
+        self._screen.complain(failure.message, failure.hint)
+        return failure.exit_code
+
+    def interrupted(self) -> None:
+        self._screen.settle()
+        if farewell := self._watch.farewell():
+            self._screen.complain(*farewell)
+
+
+def _page(method: str, result: Message) -> Page:
+    from barmand.ctl import pages, server_pages  # noqa: PLC0415 - a ping draws no page
+
+    return {
+        "list-backups": pages.backup_list,
+        "show-backup": pages.one_backup,
+        "check": server_pages.checks,
+        "list-servers": server_pages.server_list,
+        "show-servers": server_pages.server_details,
+        "status": server_pages.status,
+    }[method](result)
+
+
+def _ping(pong: Message) -> list[str]:
+    return [f"barmand {pong['version']} answers (pid {pong['pid']}, protocol {pong['protocol']})"]
+
+
+def _reload(reloaded: Message) -> list[str]:
+    lines = [f"settings read again; servers: {', '.join(reloaded['servers']) or 'none'}"]
+    if reloaded["broken"]:
+        lines.append(f"broken: {', '.join(reloaded['broken'])}")
+    lines += [f"problem: {problem}" for problem in reloaded["problems"]]
+    return lines + [f"warning: {warning}" for warning in reloaded["warnings"]]
+
+
+def _backup(reply: Message) -> list[str]:
+    backup = reply["backup"]
+    line = f"{backup['server']} {backup['backup_id']}: {backup['status']}"
+    if backup["missing_wals"]:
+        line += f", missing WAL {wals(backup['missing_wals'], backup['missing_wal_count'])}"
+    if backup["error"]:
+        line += f": {backup['error']['message']}"
+    return [line]
+
+
+def _deleted(deleted: Message) -> list[str]:
+    segments = f"{deleted['removed_wals']} WAL segments went with it"
+    return [f"deleted backup {deleted['backup_id']} of {deleted['server']}; {segments}"]
+
+
+def _restored(restored: Message) -> list[str]:
+    what = f"{size(restored['size_bytes'])} and {restored['wal_segments']} WAL segments"
+    return [
+        f"restored {restored['server']} {restored['backup_id']} to {restored['destination']}",
+        f"{what} in {span(restored['seconds'])}; recovery goes to: {restored['target']}",
+    ]
+
+
+_SENTENCES = {
+    "ping": _ping,
+    "reload": _reload,
+    "cancel": _backup,
+    "check-backup": _backup,
+    "delete": _deleted,
+    "restore": _restored,
+}

@@ -1,0 +1,144 @@
+"""What backups look like to a person, before it is known whether in plain text or in colour."""
+
+from __future__ import annotations
+
+from barmand.ctl.words import minute, moment, progress_words, size, size_exactly, span, told, wals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    View = dict[str, Any]
+    Page = list["str | Table | Facts"]
+
+
+class Table:
+    """Rows under headings. A heading that begins with ">" stands for a column of numbers."""
+
+    def __init__(self, headings: str, rows: list[list[str]], title: str = "") -> None:
+        self.title = title
+        self.headings = [heading.strip() for heading in headings.split("|")]
+        self.rows = rows
+
+
+class Facts:
+    """Labels and what is to say of each; a list is several lines."""
+
+    def __init__(self, title: str, facts: dict[str, str | list[str]]) -> None:
+        self.title = title
+        self.facts = facts
+
+
+def backup_list(result: View) -> Page:
+    if not result["backups"]:
+        return ["no backups"]
+    headings = "SERVER | ID | NAME | STATUS | END | >SIZE | >WAL MISSING"
+    rows = [
+        [
+            backup["server"],
+            backup["backup_id"],
+            told(backup["name"]),
+            backup["status"],
+            minute(backup["end_time"]),
+            size(backup["size_bytes"]),
+            told(backup["missing_wal_count"]),
+        ]
+        for backup in result["backups"]
+    ]
+    return [Table(headings, rows)]
+
+
+def one_backup(result: View) -> Page:
+    backup = result["backup"]
+    page: Page = [
+        _identity(backup),
+        _times(backup),
+        _positions(backup),
+        _sizes(backup),
+        _cluster(backup),
+    ]
+    if backup["progress"]:
+        page.append(Facts("Progress", {"now": progress_words(backup["progress"])}))
+    if backup["error"]:
+        page.append(_error(backup["error"]))
+    return page
+
+
+def _identity(backup: View) -> Facts:
+    return Facts(
+        "Backup",
+        {
+            "server": backup["server"],
+            "id": backup["backup_id"],
+            "name": told(backup["name"]),
+            "status": backup["status"],
+            "method": backup["method"],
+            "parent": told(backup["parent_backup_id"]),
+            "asked by": told(backup["requester"]),
+        },
+    )
+
+
+def _times(backup: View) -> Facts:
+    return Facts(
+        "Times",
+        {
+            "queued": moment(backup["queued_at"]),
+            "started": moment(backup["started_at"]),
+            "begin": moment(backup["begin_time"]),
+            "end": moment(backup["end_time"]),
+            "copied": moment(backup["copied_at"]),
+            "settled": moment(backup["ended_at"]),
+            "copy took": span(backup["copy_seconds"]),
+        },
+    )
+
+
+def _positions(backup: View) -> Facts:
+    return Facts(
+        "WAL",
+        {
+            "timeline": told(backup["timeline"]),
+            "begin": _position(backup["begin_lsn"], backup["begin_wal"]),
+            "end": _position(backup["end_lsn"], backup["end_wal"]),
+            "missing": wals(backup["missing_wals"], backup["missing_wal_count"]),
+        },
+    )
+
+
+def _position(lsn: str | None, wal: str | None) -> str:
+    return f"{told(lsn)} in {wal}" if wal else told(lsn)
+
+
+def _sizes(backup: View) -> Facts:
+    return Facts(
+        "Size",
+        {
+            "backup": size_exactly(backup["size_bytes"]),
+            "on disk": size_exactly(backup["deduplicated_size_bytes"]),
+            "cluster": size_exactly(backup["cluster_size_bytes"]),
+            "WAL segment": size(backup["wal_segment_size_bytes"]),
+        },
+    )
+
+
+def _cluster(backup: View) -> Facts:
+    spaces = [
+        f"{space['name']} (oid {space['oid']}) at {space['location']}"
+        for space in backup["tablespaces"]
+    ]
+    return Facts(
+        "PostgreSQL",
+        {
+            "version": told(backup["postgres_version"]),
+            "system id": told(backup["system_id"]),
+            "data folder": told(backup["pgdata"]),
+            "checksums": told(backup["data_checksums"]),
+            "tablespaces": spaces or "none",
+        },
+    )
+
+
+def _error(error: View) -> Facts:
+    said = {"code": error["code"], "reason": error["message"].splitlines()}
+    return Facts("Error", said | {"hint": (error["hint"] or "-").splitlines()})

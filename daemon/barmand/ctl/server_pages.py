@@ -1,0 +1,160 @@
+"""What servers and the daemon look like to a person."""
+
+from __future__ import annotations
+
+from barmand.ctl.pages import Facts, Table
+from barmand.ctl.words import minute, moment, progress_words, span, told
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from barmand.ctl.pages import Page, View
+
+
+def checks(result: View) -> Page:
+    page: Page = []
+    for server in result["servers"]:
+        rows = [
+            [finding["name"], "ok" if finding["ok"] else "FAILED", finding["hint"]]
+            for finding in server["findings"]
+        ]
+        verdict = "ready" if server["ok"] else "not ready"
+        page.append(Table("CHECK | RESULT | HINT", rows, f"{server['server']}: {verdict}"))
+    return page
+
+
+def server_list(result: View) -> Page:
+    if not result["servers"]:
+        return ["no servers"]
+    rows = [
+        [
+            server["server"],
+            server["state"],
+            told(server["method"]),
+            told(server["backup_schedule"]),
+            told(server["description"]),
+        ]
+        for server in result["servers"]
+    ]
+    table = Table("SERVER | STATE | METHOD | SCHEDULE | DESCRIPTION", rows)
+    return [table, *_server_problems(result)]
+
+
+def _server_problems(result: View) -> Page:
+    return [
+        f"{server['server']}: {problem}"
+        for server in result["servers"]
+        for problem in server["problems"]
+    ]
+
+
+def server_details(result: View) -> Page:
+    return [
+        Facts(
+            server["server"],
+            {
+                "state": server["state"],
+                "problems": server["problems"] or "none",
+                "system id": told(server["system_id"]),
+                **{name: _setting(value) for name, value in sorted(server["settings"].items())},
+            },
+        )
+        for server in result["servers"]
+    ]
+
+
+def _setting(value: Any) -> str | list[str]:
+    if isinstance(value, list):
+        return [told(one) for one in value] or "-"
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return told(value)
+
+
+def status(result: View) -> Page:
+    daemon = result["daemon"]
+    about = {
+        "version": daemon["version"],
+        "pid": str(daemon["pid"]),
+        "since": moment(daemon["started_at"]),
+        "settings": daemon["config_file"],
+    }
+    for label in ("problems", "warnings"):
+        if daemon[f"config_{label}"]:
+            about[label] = daemon[f"config_{label}"]
+    servers = result["servers"]
+    shown = [_server_status(servers[0])] if len(servers) == 1 else _status_table(servers)
+    return [Facts("barmand", about), *shown]
+
+
+def _status_table(servers: list[View]) -> Page:
+    rows = [
+        [
+            server["server"],
+            server["state"],
+            _of(server["last_backup"], "backup_id"),
+            _of(server["last_backup"], "status"),
+            str(len(server["waiting_backups"])),
+            str(server["failed_backups"]),
+            _of(server["receiver"], "state"),
+            minute(server["next_scheduled_backup"]),
+        ]
+        for server in servers
+    ]
+    headings = "SERVER | STATE | LAST BACKUP | STATUS | >WAITING | >FAILED | RECEIVER | NEXT"
+    running = [
+        f"{server['server']}: {_backup_now(server['active_backup'])}"
+        for server in servers
+        if server["active_backup"]
+    ]
+    table = [Table(headings, rows)] if rows else ["no servers"]
+    return [*table, *running, *_server_problems({"servers": servers})]
+
+
+def _server_status(server: View) -> Facts:
+    last = server["last_backup"]
+    return Facts(
+        server["server"],
+        {
+            "state": server["state"],
+            "problems": server["problems"] or "none",
+            "running backup": _backup_now(server["active_backup"]),
+            "last backup": f"{last['backup_id']} {last['status']}" if last else "-",
+            "backups done": str(server["done_backups"]),
+            "waiting for WAL": server["waiting_backups"] or "none",
+            "backups failed": str(server["failed_backups"]),
+            "WAL receiver": _receiver(server["receiver"]),
+            "last WAL": _last_wal(server),
+            "WAL archived": str(server["archived_wals"]),
+            "next backup": moment(server["next_scheduled_backup"]),
+        },
+    )
+
+
+def _of(view: View | None, name: str) -> str:
+    return told(view[name]) if view else "-"
+
+
+def _last_wal(server: View) -> str:
+    segment, when = server["last_archived_wal"], server["last_archived_at"]
+    return f"{segment}, {moment(when)}" if segment and when else told(segment)
+
+
+def _backup_now(backup: View | None) -> str:
+    if backup is None:
+        return "none"
+    now = progress_words(backup["progress"]) if backup["progress"] else backup["status"]
+    return f"{backup['backup_id']} {now}"
+
+
+def _receiver(receiver: View | None) -> str | list[str]:
+    if receiver is None:
+        return "none"
+    slot = f", slot {receiver['slot_name']}" if receiver["slot_name"] else ""
+    lines = [f"{receiver['state']}{slot}, restarted {receiver['restarts']} times"]
+    if receiver["next_attempt_seconds"] is not None:
+        lines.append(f"next attempt in {span(receiver['next_attempt_seconds'])}")
+    if receiver["last_error"]:
+        lines += receiver["last_error"].splitlines()
+    return lines

@@ -1,0 +1,74 @@
+"""What one word of the command line may be: each takes the word and returns its value."""
+
+import argparse
+import os
+
+COUNT_LIMIT = 1_000_000_000
+SECONDS_LIMIT = 31_536_000
+"""One year. Both limits are the wire's own: barmand refuses what is beyond them."""
+
+
+def count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or greater")
+    if len(text) > len(str(COUNT_LIMIT)) or int(text) > COUNT_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {COUNT_LIMIT}")
+    return int(text)
+
+
+def positive_count(text: str) -> int:
+    number = count(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not 1 or greater")
+    return number
+
+
+def seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not number >= 0 or "_" in text or not text.isascii():  # "not >=" refuses NaN as well
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or greater")
+    if number > SECONDS_LIMIT:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {SECONDS_LIMIT} seconds (a year)")
+    return number
+
+
+def word(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty word names nothing")
+    return text
+
+
+def tablespace(text: str) -> tuple[str, str]:
+    """`NAME:LOCATION`; the name ends at the first colon, the location is an absolute folder."""
+    name, colon, location = text.partition(":")
+    if not (name and colon and location.startswith("/")):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME:LOCATION with an absolute LOCATION")
+    return name, location
+
+
+def folder(text: str) -> str:
+    """Absolute, seen from the caller's own folder: the daemon's is another one."""
+    from pathlib import Path  # noqa: PLC0415 - too slow to load for every command
+
+    path = Path(word(text))
+    if path.is_absolute():
+        return str(path)
+    try:
+        return str(Path(os.fsencode(Path.cwd()).decode()) / path)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"no current folder: {error.strerror}") from error
+    except UnicodeError as error:
+        raise argparse.ArgumentTypeError("the current folder's path is not UTF-8") from error
+
+
+def unserved(text: str) -> str:
+    raise argparse.ArgumentTypeError(
+        f"works with the rsync methods only, which this version does not carry (given: {text!r})"
+    )
+
+
+def uncarried(text: str) -> str:
+    raise argparse.ArgumentTypeError(f"this version does not carry it (given: {text!r})")

@@ -1,0 +1,1 @@
+"""What things are: values, rules and errors. No I/O."""

@@ -1,0 +1,157 @@
+"""A backup and its life.
+
+                 begun            copied                    secured
+      QUEUED ───────────▶ STARTED ───────▶ WAITING_FOR_WALS ───────▶ DONE
+         │ failed            │ failed          │ failed                │
+         └───────────────────┴────────▶ FAILED ◀┘                      │ deleting
+                                          └──────────▶ DELETING ◀──────┘
+
+A change is a named method on a frozen value: it checks the table and takes exactly the facts that
+become known with it.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from barmand.model.errors import Failure
+from barmand.model.wal import Run, needed_between
+
+
+class Status(StrEnum):
+    QUEUED = "QUEUED"
+    STARTED = "STARTED"
+    WAITING_FOR_WALS = "WAITING_FOR_WALS"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    DELETING = "DELETING"
+
+
+ACTIVE = frozenset({Status.QUEUED, Status.STARTED})
+RESTORABLE = frozenset({Status.WAITING_FOR_WALS, Status.DONE})
+
+_ALLOWED: dict[Status, frozenset[Status]] = {
+    Status.QUEUED: frozenset({Status.STARTED, Status.FAILED}),
+    Status.STARTED: frozenset({Status.WAITING_FOR_WALS, Status.FAILED}),
+    Status.WAITING_FOR_WALS: frozenset({Status.DONE, Status.FAILED, Status.DELETING}),
+    Status.DONE: frozenset({Status.DELETING}),
+    Status.FAILED: frozenset({Status.DELETING}),
+    Status.DELETING: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a backup failed, in the words its requester reads: a Failure, stored whole."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+    @staticmethod
+    def of(error: BaseException) -> "Reason":
+        if isinstance(error, Failure):
+            return Reason(error.kind, error.message, error.hint)
+        return Reason(
+            "Bug",
+            f"unexpected {type(error).__name__}: {error}",
+            "This is a fault of barmand; its journal has the traceback.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tablespace:
+    name: str
+    oid: int
+    location: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """What a PostgreSQL cluster says of itself when a backup begins. Sizes in bytes."""
+
+    system_id: str
+    version: int
+    """`server_version_num`, as 150018."""
+    segment_size: int
+    pgdata: str
+    config_file: str | None = None
+    hba_file: str | None = None
+    ident_file: str | None = None
+    included_files: tuple[str, ...] = ()
+    tablespaces: tuple[Tablespace, ...] = ()
+    size: int | None = None
+    data_checksums: str | None = None
+    summarize_wal: str | None = None
+    is_standby: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Copied:
+    """What is known once the copy is whole and synced. LSN in bytes, sizes in bytes."""
+
+    timeline: int
+    begin_lsn: int
+    begin_time: datetime
+    end_lsn: int
+    end_time: datetime
+    backup_label: str
+    size: int
+    deduplicated_size: int
+    copy_seconds: float
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    server: str
+    id: str
+    status: Status
+    method: str
+    name: str | None = None
+    requester: str = ""
+    queued_at: datetime
+    started_at: datetime | None = None
+    copied_at: datetime | None = None
+    ended_at: datetime | None = None
+    """When it became DONE or FAILED."""
+    cluster: Cluster | None = None
+    copied: Copied | None = None
+    reason: Reason | None = None
+    compression: str | None = None
+    encryption: str | None = None
+    parent_id: str | None = None
+    children_ids: tuple[str, ...] = ()
+    snapshots: str | None = None
+    """Barman's cloud snapshot facts, kept as they came."""
+
+    def begun(self, now: datetime, cluster: Cluster) -> "Backup":
+        return self._moved(Status.STARTED, started_at=now, cluster=cluster)
+
+    def with_copy(self, now: datetime, copied: Copied) -> "Backup":
+        return self._moved(Status.WAITING_FOR_WALS, copied_at=now, copied=copied)
+
+    def secured(self, now: datetime) -> "Backup":
+        return self._moved(Status.DONE, ended_at=now)
+
+    def failed(self, now: datetime, reason: Reason) -> "Backup":
+        return self._moved(Status.FAILED, ended_at=now, reason=reason)
+
+    def deleting(self) -> "Backup":
+        return self._moved(Status.DELETING)
+
+    def needed(self) -> Run | None:
+        """The segments without which it cannot be restored; None before its copy is whole."""
+        if self.copied is None or self.cluster is None:
+            return None
+        return needed_between(
+            self.copied.timeline,
+            self.copied.begin_lsn,
+            self.copied.end_lsn,
+            self.cluster.segment_size,
+        )
+
+    def _moved(self, status: Status, **facts: object) -> "Backup":
+        if status not in _ALLOWED[self.status]:
+            raise ValueError(f"backup {self.id} cannot go from {self.status} to {status}")
+        return replace(self, status=status, **facts)  # type: ignore[arg-type] # facts are named by the methods above

@@ -1,0 +1,81 @@
+"""Names and ids: what a backup may be called, and which word means which backup."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from barmand.model.backup import Backup, Status
+from barmand.model.errors import NotFound, Refused, UsageError
+
+ID_FORMAT = "%Y%m%dT%H%M%S"
+NAME_BYTES = 255
+SHORTCUTS = ("first", "oldest", "last", "latest", "last-full", "latest-full", "last-failed")
+
+_ID = re.compile(r"\d{8}T\d{6}")
+_USABLE = (Status.DONE, Status.WAITING_FOR_WALS)
+
+
+def next_id(last: str | None, local_now: datetime) -> str:
+    """Barman's id (local time, to the second), but never one that is not greater than `last`.
+
+    Two starts in one second, the hour that a clock change repeats, and a clock set back all count
+    on from the last id instead of using one again.
+    """
+    wanted = local_now.replace(tzinfo=None, microsecond=0)
+    if last is not None:
+        wanted = max(wanted, datetime.strptime(last, ID_FORMAT) + timedelta(seconds=1))  # noqa: DTZ007 - ids carry no zone
+    return wanted.strftime(ID_FORMAT)
+
+
+def is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+def valid_name(name: str) -> str:
+    """`name` itself, or UsageError with the rule it breaks."""
+    if not name.strip():
+        raise UsageError("a backup's name cannot be empty")
+    if is_id(name):
+        raise UsageError(f"a backup's name cannot look like an id: {name!r}")
+    if name in (*SHORTCUTS, "auto"):
+        raise UsageError(f"{name!r} already means a backup; choose another name")
+    if not name.isprintable():
+        raise UsageError(f"a backup's name cannot hold control characters: {name!r}")
+    if len(name.encode(errors="surrogatepass")) > NAME_BYTES:
+        raise UsageError(f"a backup's name has at most {NAME_BYTES} bytes")
+    return name
+
+
+def find(backups: Sequence[Backup], server: str, word: str) -> Backup:
+    """The backup of `server` that an operator means by an id, a shortcut or a name.
+
+    `backups` are all of that server, oldest first. Raises NotFound, or Refused when a name that
+    came with an older catalogue belongs to several backups.
+    """
+    if word in SHORTCUTS:
+        return _by_shortcut(backups, server, word)
+    if is_id(word):
+        chosen = [backup for backup in backups if backup.id == word]
+    else:
+        chosen = [backup for backup in backups if backup.name == word]
+    if not chosen:
+        raise NotFound(
+            f"server {server} has no backup {word!r}",
+            hint=f"`barmanctl list-backups {server}` names them all.",
+        )
+    if len(chosen) > 1:
+        ids = ", ".join(backup.id for backup in chosen)
+        raise Refused(f"{word!r} names several backups of {server}: {ids}", hint="Use the id.")
+    return chosen[0]
+
+
+def _by_shortcut(backups: Sequence[Backup], server: str, word: str) -> Backup:
+    if word == "last-failed":
+        chosen = [backup for backup in backups if backup.status is Status.FAILED]
+    else:
+        chosen = [backup for backup in backups if backup.status in _USABLE]
+    if word.endswith("-full"):
+        chosen = [backup for backup in chosen if backup.parent_id is None]
+    if not chosen:
+        raise NotFound(f"server {server} has no backup that {word!r} could mean")
+    return chosen[0] if word in ("first", "oldest") else chosen[-1]

@@ -1,0 +1,77 @@
+"""What PostgreSQL must be told to recover from a backup, and what a restore needs for it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from barmand.model.wal import Run
+
+RECOVERY_SIGNAL_SINCE = 120_000
+ARCHIVE_LIBRARY_SINCE = 150_000
+
+
+class Target(StrEnum):
+    END_OF_WAL = "end of the archived WAL"
+    IMMEDIATE = "immediate"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap(Exception):  # noqa: N818 - it is a gap
+    """WAL that a recovery would need and the archive lacks."""
+
+    run: Run
+
+
+def wal_for(target: Target, needed: Run, held: Sequence[Run]) -> list[Run]:
+    """The segments that a recovery reads, of those that are held. Raises Gap.
+
+    For the end of the WAL: all behind the backup's beginning, on its timeline and on later ones.
+    """
+    if target is Target.IMMEDIATE:
+        return [needed]
+    after: list[Run] = [
+        Run(run.timeline, max(run.first, needed.first), run.last)
+        for run in held
+        if run.timeline >= needed.timeline and run.last >= needed.first
+    ]
+    own = sorted(
+        (run for run in after if run.timeline == needed.timeline), key=lambda run: run.first
+    )
+    for before, behind in zip(own, own[1:], strict=False):
+        raise Gap(Run(needed.timeline, before.last + 1, behind.first - 1))
+    return after
+
+
+def settings_for(target: Target, version: int, wal_folder: str) -> list[str]:
+    """Lines for postgresql.auto.conf (recovery.conf before PostgreSQL 12).
+
+    `wal_folder` holds the segments. Source: PostgreSQL documentation, "Archive Recovery" and
+    "Recovery Target".
+    """
+    command = f'cp "{_in_shell(wal_folder)}/%f" "%p"'
+    lines = [f"restore_command = {quoted(command)}", "recovery_target_timeline = 'latest'"]
+    if target is Target.IMMEDIATE:
+        lines += ["recovery_target = 'immediate'", "recovery_target_action = 'promote'"]
+    return lines
+
+
+def archiving_off(version: int) -> list[str]:
+    """So that the restored cluster never writes into the archive that it came from."""
+    lines = ["archive_mode = 'off'", "archive_command = ''"]
+    if version >= ARCHIVE_LIBRARY_SINCE:
+        lines.append("archive_library = ''")
+    return lines
+
+
+def quoted(value: str) -> str:
+    """A string in postgresql.conf. Raises ValueError for what cannot stand there."""
+    if "\n" in value or "\0" in value:
+        raise ValueError(f"cannot stand in postgresql.conf: {value!r}")
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _in_shell(path: str) -> str:
+    """`path` between double quotes of /bin/sh, with the % of restore_command doubled."""
+    for character in '\\"$`':
+        path = path.replace(character, "\\" + character)
+    return path.replace("%", "%%")

@@ -1,0 +1,86 @@
+"""A conninfo that hides its password wherever it is shown."""
+
+import re
+from dataclasses import FrozenInstanceError
+from typing import Never
+from urllib.parse import unquote
+
+MASK = "***"
+
+# What libpq calls a secret today, and what it may call one tomorrow; passfile is only a path.
+_SECRET_KEY = re.compile(r"pass(?!file)|secret|scram_", re.IGNORECASE)
+
+_URI = re.compile(r"\s*postgres(?:ql)?://", re.IGNORECASE)
+# In doubt it hides too much: the password reaches to the last @, even if that one is elsewhere.
+_URI_PASSWORD = re.compile(r"(//[^:@/?]*):.*@", re.DOTALL)
+_URI_PARAMETER = re.compile(r"([?&])([^=&]*)=([^&]*)")
+
+# key = value, where the value may be quoted and anything in it escaped; or else a stray word.
+_PAIR = re.compile(
+    r"([^\s=]+)\s*=\s*('(?:\\.?|[^'\\])*'?|(?:\\.?|[^\s\\])*)|\S+",
+    re.DOTALL,
+)
+
+
+class Conninfo:
+    """What libpq needs to connect: `key=value` words or a `postgresql://` URI.
+
+    Not a dataclass: `asdict` and JSON encoders would lay it open. Only `reveal` does.
+    """
+
+    __slots__ = ("_text",)
+    _text: str
+
+    def __init__(self, text: str) -> None:
+        object.__setattr__(self, "_text", text)
+
+    def reveal(self) -> str:
+        """The whole text, password included: for libpq only."""
+        return self._text
+
+    @property
+    def masked(self) -> str:
+        if _URI.match(self._text):
+            return _URI_PARAMETER.sub(
+                _mask_parameter, _URI_PASSWORD.sub(rf"\1:{MASK}@", self._text)
+            )
+        return _PAIR.sub(_mask_pair, self._text)
+
+    def __str__(self) -> str:
+        return self.masked
+
+    def __repr__(self) -> str:
+        return f"Conninfo({self.masked!r})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.masked, spec)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Conninfo) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash((Conninfo, self._text))
+
+    def __setattr__(self, name: str, value: object) -> Never:
+        raise FrozenInstanceError(f"cannot assign to field {name!r}")
+
+    def __delattr__(self, name: str) -> Never:
+        raise FrozenInstanceError(f"cannot delete field {name!r}")
+
+    def __reduce__(self) -> tuple[type["Conninfo"], tuple[str]]:
+        """A copy is made through the constructor: a frozen value cannot be filled in later."""
+        return Conninfo, (self._text,)
+
+
+def _mask_pair(match: re.Match[str]) -> str:
+    key, value = match[1], match[2]
+    if key is None:  # a word without a key: perhaps the rest of a password with a blank in it
+        return MASK
+    # libpq takes a whole conninfo as dbname, too
+    is_nested = key == "dbname" and ("=" in value or "://" in value)
+    return f"{key}={MASK}" if is_nested or _SECRET_KEY.search(key) else match[0]
+
+
+def _mask_parameter(match: re.Match[str]) -> str:
+    mark, key = match[1], match[2]
+    return f"{mark}{key}={MASK}" if _SECRET_KEY.search(unquote(key)) else match[0]

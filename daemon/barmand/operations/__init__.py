@@ -1,0 +1,1 @@
+"""What we do: one verb, one file, one story."""

@@ -1,0 +1,200 @@
+"""Incoming WAL into the archive; which backups are safe now."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from barmand.catalog.backups import Backups
+from barmand.catalog.events import Events
+from barmand.catalog.servers import Servers
+from barmand.catalog.wal_runs import WalRuns
+from barmand.model.backup import Backup, Status
+from barmand.model.event import Event
+from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of, missing
+from barmand.operations.ports import Clock
+from barmand.operations.record import Record
+from barmand.storage.arrivals import arrivals
+from barmand.storage.layout import Layout
+from barmand.storage.wals import Put, WalArchive, read_header
+
+log = structlog.get_logger()
+
+NAMED_SEGMENTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    server: str
+    layout: Layout
+    wals: WalArchive
+    wal_runs: WalRuns
+    backups: Backups
+    servers: Servers
+    events: Events
+    record: Record
+    guard: AbstractContextManager[object]
+    now: Clock
+
+    def run(self, is_over: Callable[[], bool]) -> None:
+        """One pass: all that has arrived, then the backups that wait.
+
+        One pass at a time a server; `is_over` ends it between two files.
+        """
+        for directory in (self.layout.streaming, self.layout.incoming):
+            for path in arrivals(directory):
+                if is_over():
+                    return
+                self._accept(path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Make every waiting backup DONE whose last needed segment is here."""
+        waiting = [
+            backup
+            for backup in self.backups.of_server(self.server)
+            if backup.status is Status.WAITING_FOR_WALS
+        ]
+        for backup in waiting:
+            self.look_at(backup)
+
+    def look_at(self, backup: Backup) -> Backup:
+        """DONE if its WAL is whole, else the same: a missing segment never fails a backup.
+
+        Several may look at once, and one may delete it; the server's guard lets one at a time.
+        """
+        with self.guard:
+            backup = self.backups.get(self.server, backup.id)
+            return self._judge(backup) if backup.status is Status.WAITING_FOR_WALS else backup
+
+    def missing(self, backup: Backup) -> list[Run]:
+        """The segments that the backup needs and the archive does not have."""
+        needed = backup.needed()
+        return [] if needed is None else missing(needed, list(self.wal_runs.of_server(self.server)))
+
+    def heal(self) -> None:
+        """At start: take in what lies behind the end of a run, unknown to the catalogue.
+
+        A daemon that dies between a segment's last rename and its row leaves such a segment.
+        """
+        size = self.wal_runs.segment_size(self.server)
+        if size is None:
+            return
+        for run in self.wal_runs.of_server(self.server):
+            number = run.last + 1
+            while self._take_in(Segment(run.timeline, number), size):
+                number += 1
+
+    def _judge(self, backup: Backup) -> Backup:
+        gaps = self.missing(backup)
+        if gaps and backup.cluster is not None and self._found_on_disk(gaps, backup):
+            gaps = self.missing(backup)
+        if gaps:
+            self._tell_missing(backup, gaps)
+            return backup
+        done = self.record.move(backup, backup.secured(self.now()))
+        self._tell_done(done)
+        return done
+
+    def _accept(self, path: Path) -> None:
+        match kind_of(path.name):
+            case WalKind.SEGMENT:
+                self._accept_segment(path)
+            case WalKind.HISTORY | WalKind.LABEL:
+                self._put(path)
+            case WalKind.PARTIAL:
+                return  # its receiver still writes it
+            case WalKind.UNKNOWN:
+                self._set_aside(path, "unknown", "its name is no WAL file's")
+
+    def _accept_segment(self, path: Path) -> None:
+        header = read_header(path)
+        if header is None or path.stat().st_size != header.segment_size:
+            # Still being written, most likely: its last write rings again, and the poll looks.
+            self._tell_once("WAL segment incomplete", {"segment": path.name})
+            return
+        known = self.servers.system_id(self.server)
+        if known is not None and header.system_id != known:
+            self._set_aside(path, "foreign", f"it is WAL of system {header.system_id}, not {known}")
+            return
+        segment = Segment.parse(path.name, header.segment_size)
+        if self._put(path):
+            size = header.segment_size
+            self.wal_runs.extend(self.server, [(segment, size)], segment_size=size, now=self.now())
+            log.debug("segment archived", segment=path.name)
+
+    def _put(self, path: Path) -> bool:
+        """True when the archive holds that very content; it is durable then."""
+        match self.wals.put(path):
+            case Put.STORED | Put.SAME:
+                return True
+            case Put.DIFFERENT:
+                why = "the archive holds another content under its name"
+                self._set_aside(path, "duplicate", why)
+                return False
+
+    def _set_aside(self, path: Path, reason: str, why: str) -> None:
+        kept = self.wals.set_aside(path, reason)
+        self.events.add(
+            Event(
+                at=self.now(),
+                kind="WAL file set aside",
+                server=self.server,
+                facts={"file": path.name, "why": why, "kept": str(kept)},
+            )
+        )
+        log.error("WAL file set aside", file=path.name, why=why, kept=str(kept))
+
+    def _found_on_disk(self, gaps: Sequence[Run], backup: Backup) -> bool:
+        """The directory is the truth about WAL: take in what lies there and no row tells."""
+        size = backup.cluster.segment_size if backup.cluster else 0
+        found = [self._take_in(segment, size) for gap in gaps for segment in gap.segments()]
+        return any(found)
+
+    def _take_in(self, segment: Segment, segment_size: int) -> bool:
+        path = self.wals.path(segment.name(segment_size))
+        if path is None:
+            return False
+        held = [(segment, path.stat().st_size)]
+        self.wal_runs.extend(self.server, held, segment_size=segment_size, now=self.now())
+        return True
+
+    def _tell_missing(self, backup: Backup, gaps: Sequence[Run]) -> None:
+        size = backup.cluster.segment_size if backup.cluster else 0
+        facts: dict[str, object] = {
+            "missing": sum(gap.last - gap.first + 1 for gap in gaps),
+            "segments": names_of(gaps, size, NAMED_SEGMENTS),
+        }
+        if self._tell_once("backup waits for WAL", facts, backup):
+            log.info("backup waits for WAL", backup_id=backup.id, **facts)
+
+    def _tell_once(self, kind: str, facts: dict[str, object], backup: Backup | None = None) -> bool:
+        backup_id = None if backup is None else backup.id
+        return self.events.add_once(
+            Event(at=self.now(), kind=kind, server=self.server, backup_id=backup_id, facts=facts)
+        )
+
+    def _tell_done(self, backup: Backup) -> None:
+        if backup.copied is not None and backup.copied_at is not None:
+            log.info(
+                "backup done",
+                backup_id=backup.id,
+                bytes=backup.copied.size,
+                begin_lsn=format_lsn(backup.copied.begin_lsn),
+                end_lsn=format_lsn(backup.copied.end_lsn),
+                seconds=round(backup.copied.copy_seconds, 1),
+                waited_seconds=round((self.now() - backup.copied_at).total_seconds(), 1),
+            )
+
+
+def names_of(gaps: Sequence[Run], segment_size: int, most: int) -> list[str]:
+    """At most `most` file names, in order."""
+    names: list[str] = []
+    for gap in gaps:
+        for segment in gap.segments():
+            if len(names) == most:
+                return names
+            names.append(segment.name(segment_size))
+    return names

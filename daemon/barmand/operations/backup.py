@@ -1,0 +1,97 @@
+"""Take a base backup."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from barmand.catalog.servers import Servers
+from barmand.model.backup import Backup, Cluster, Reason
+from barmand.model.errors import Stopped
+from barmand.model.finding import demand
+from barmand.model.order import Order
+from barmand.model.progress import Phase
+from barmand.model.wal import format_lsn
+from barmand.operations.check import Check
+from barmand.operations.ports import Clock, Method, PostgresServer, Report, Seconds, Stop
+from barmand.operations.record import Record
+from barmand.storage import backup_info
+from barmand.storage.layout import Layout
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBackup:
+    """`ring_archive` asks for an archiving pass: the backup may be safe already."""
+
+    layout: Layout
+    servers: Servers
+    record: Record
+    check: Check
+    postgres: PostgresServer
+    method: Method
+    ring_archive: Callable[[], None]
+    now: Clock
+    monotonic: Seconds
+
+    def run(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Backup:
+        """From QUEUED to WAITING_FOR_WALS, or to FAILED with the reason raised."""
+        begun = self.monotonic()
+        log.info("backup started", method=backup.method, requester=backup.requester)
+        current = backup
+        try:
+            report(Phase.CHECKING, None, None)
+            demand(backup.server, self.check.findings())
+            current = self._begin(current)
+            current = self._copy(current, order, stop, report)
+        except BaseException as error:
+            reason = Reason.of(Stopped(stop.reason) if isinstance(error, Stopped) else error)
+            self.record.fail(current, reason)
+            log.error(  # noqa: TRY400 - the boundary logs tracebacks; this line tells the operator
+                "backup failed",
+                code=reason.code,
+                error=reason.message,
+                hint=reason.hint,
+                seconds=round(self.monotonic() - begun, 1),
+            )
+            raise
+        self._tell(current)
+        self.ring_archive()
+        return current
+
+    def _begin(self, backup: Backup) -> Backup:
+        cluster = self.postgres.facts()
+        self._keep_identity(cluster)
+        return self.record.move(backup, backup.begun(self.now(), cluster))
+
+    def _keep_identity(self, cluster: Cluster) -> None:
+        if backup_info.load_identity(self.layout) is None:
+            backup_info.save_identity(self.layout, cluster.system_id, cluster.version)
+
+    def _copy(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Backup:
+        copied = self.method.take(backup, order, stop=stop, report=report)
+        if stop.is_set():
+            raise Stopped(stop.reason)
+        self._close_last_segment(backup, copied.end_lsn, report)
+        return self.record.move(backup, backup.with_copy(self.now(), copied))
+
+    def _close_last_segment(self, backup: Backup, end_lsn: int, report: Report) -> None:
+        """So that the backup of an idle server ends too (Barman #244, #717)."""
+        if backup.cluster is None or backup.cluster.is_standby:
+            return
+        report(Phase.CLOSING, None, None)
+        size = backup.cluster.segment_size
+        self.postgres.close_segment(-(-end_lsn // size) * size)
+
+    def _tell(self, backup: Backup) -> None:
+        copied = backup.copied
+        if copied is not None:
+            log.info(
+                "backup copied",
+                seconds=round(copied.copy_seconds, 1),
+                bytes=copied.size,
+                begin_lsn=format_lsn(copied.begin_lsn),
+                end_lsn=format_lsn(copied.end_lsn),
+                timeline=copied.timeline,
+            )

@@ -1,0 +1,85 @@
+"""The ways to copy a cluster."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from barmand.model.backup import Backup, Copied
+from barmand.model.errors import Stopped, ToolFailed
+from barmand.model.order import Order
+from barmand.model.positions import end_of, start_of
+from barmand.model.progress import Phase
+from barmand.model.wal import parse_lsn
+from barmand.operations.ports import Clock, CopyTool, Report, Seconds, Stop
+from barmand.storage.base_backup import read_label, read_manifest_tail
+from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size
+from barmand.storage.layout import Layout
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ByPgBasebackup:
+    """`backup_method = postgres`: one stream over the replication connection."""
+
+    layout: Layout
+    tool: CopyTool
+    now: Clock
+    monotonic: Seconds
+
+    def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
+        for attempts_left in range(order.retry_times, -1, -1):
+            try:
+                return self._attempt(backup, order, stop, report)
+            except ToolFailed as error:
+                if not attempts_left:
+                    raise
+                log.warning("copy failed, another attempt follows", error=error.message)
+                report(Phase.RETRYING, None, None)
+                if stop.wait(order.retry_sleep):
+                    raise Stopped(stop.reason) from error
+        raise AssertionError("the last attempt returns or raises")
+
+    def _attempt(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Copied:
+        home = self.layout.backup(backup.id)
+        data = self.layout.data(backup.id)
+        # pg_basebackup starts from nothing: what an attempt before this one left is of no use.
+        remove_tree(home, stop)
+        make_directory(home)
+        begin_time, begun = self.now(), self.monotonic()
+        report(Phase.CHECKPOINT, None, None)
+        end_point = self.tool.copy(
+            data=data,
+            tablespaces=backup.cluster.tablespaces if backup.cluster else (),
+            label=f"barmand backup {backup.server} {backup.id}",
+            order=order,
+            stop=stop,
+            report=report,
+        )
+        end_time = self.now()
+        label = read_label(data)
+        start, end_lsn = start_of(label), _end_lsn(read_manifest_tail(data), end_point)
+        report(Phase.SYNCING, None, None)
+        sync_tree(home)
+        size, deduplicated_size = tree_size(home)
+        return Copied(
+            timeline=start.timeline,
+            begin_lsn=start.lsn,
+            begin_time=begin_time,
+            end_lsn=end_lsn,
+            end_time=end_time,
+            backup_label=label,
+            size=size,
+            deduplicated_size=deduplicated_size,
+            copy_seconds=self.monotonic() - begun,
+        )
+
+
+def _end_lsn(manifest_tail: str, end_point: str | None) -> int:
+    """The manifest's word; before PostgreSQL 13, which has none, the tool's."""
+    end = end_of(manifest_tail)
+    if end is not None:
+        return end.lsn
+    if end_point is None:
+        raise ToolFailed("neither a backup_manifest nor pg_basebackup tells where the backup ends")
+    return parse_lsn(end_point)

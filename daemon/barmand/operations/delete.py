@@ -1,0 +1,94 @@
+"""Take one backup away, in an order that is safe to interrupt.
+
+1. the row says DELETING       before it: a whole backup; after it: the deletion goes on at start
+2. the mark beside it          a catalogue rebuilt from disk knows it too
+3. the copy                    most of the bytes
+4. the WAL only it needed      read from the row, so it comes before the row goes
+5. its facts, its mark, its row
+"""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import structlog
+
+from barmand.catalog.backups import Backups
+from barmand.catalog.wal_runs import WalRuns
+from barmand.model.backup import ACTIVE, Backup, Status
+from barmand.model.errors import Refused
+from barmand.model.retention import Reach, removable
+from barmand.operations.ports import Clock, Stop
+from barmand.storage import backup_info
+from barmand.storage.durable import remove_tree
+from barmand.storage.layout import Layout
+from barmand.storage.wals import WalArchive
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    layout: Layout
+    wals: WalArchive
+    backups: Backups
+    wal_runs: WalRuns
+    minimum_redundancy: int
+    guard: AbstractContextManager[object]
+    now: Clock
+
+    def run(self, backup: Backup, *, actor: str, stop: Stop) -> int:
+        """Delete `backup`; how many segments went with it. Raises Refused."""
+        with self.guard:
+            backup = self.backups.get(backup.server, backup.id)
+            self._refuse_needed(backup)
+            deleting = self.backups.move(backup, backup.deleting(), now=self.now(), actor=actor)
+        return self.go_on(deleting, stop=stop)
+
+    def go_on(self, backup: Backup, *, stop: Stop) -> int:
+        """Carry out a deletion that has begun, now or in an earlier life. Each step may be again."""
+        log.info("deletion started", backup_id=backup.id)
+        backup_info.mark_deleting(self.layout, backup.id)
+        remove_tree(self.layout.backup(backup.id), stop)
+        removed = self._remove_wal(backup)
+        backup_info.forget(self.layout, backup.id)
+        self.backups.remove(backup, now=self.now(), facts={"removed_wals": removed})
+        log.info("backup deleted", backup_id=backup.id, removed_wals=removed)
+        return removed
+
+    def _refuse_needed(self, backup: Backup) -> None:
+        name = f"backup {backup.id} of {backup.server}"
+        if backup.status in ACTIVE:
+            raise Refused(
+                f"{name} is {backup.status}",
+                hint=f"`barmanctl cancel {backup.server}` stops it first.",
+            )
+        if backup.status is Status.DELETING:
+            raise Refused(f"{name} is being deleted already")
+        if self.layout.keep_mark(backup.id).exists():
+            raise Refused(f"{name} is kept", hint="Release it first.")
+        others = [other for other in self.backups.of_server(backup.server) if other != backup]
+        children = [other.id for other in others if other.parent_id == backup.id]
+        if children:
+            raise Refused(f"{name} is the parent of {', '.join(children)}; delete those first")
+        done = sum(other.status is Status.DONE for other in others)
+        if backup.status is Status.DONE and done < self.minimum_redundancy:
+            raise Refused(
+                f"{name} is needed: without it {done} would be DONE, "
+                f"and minimum_redundancy is {self.minimum_redundancy}"
+            )
+
+    def _remove_wal(self, backup: Backup) -> int:
+        needed = backup.needed()
+        if needed is None or backup.cluster is None:
+            return 0
+        others = [
+            Reach.of(run)
+            for other in self.backups.of_server(backup.server)
+            if other.id != backup.id and other.status in (Status.WAITING_FOR_WALS, Status.DONE)
+            if (run := other.needed()) is not None
+        ]
+        gone = removable(self.wal_runs.of_server(backup.server), Reach.of(needed), others)
+        # Files first, rows second: a death in between finds the same rows and does both again.
+        removed = self.wals.remove(gone, backup.cluster.segment_size)
+        self.wal_runs.cut(backup.server, gone)
+        return removed

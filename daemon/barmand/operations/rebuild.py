@@ -1,0 +1,73 @@
+"""The catalogue again, from what lies on disk: after a lost state file, or Barman's own catalogue."""
+
+from collections.abc import Set
+from dataclasses import dataclass
+
+import structlog
+
+from barmand.catalog.backups import Backups
+from barmand.catalog.servers import Servers
+from barmand.catalog.wal_runs import WalRuns
+from barmand.model.errors import StorageFailed
+from barmand.model.wal import DEFAULT_SEGMENT_SIZE, runs_of
+from barmand.operations.ports import Clock
+from barmand.storage import backup_info
+from barmand.storage.layout import Layout
+from barmand.storage.wals import WalArchive
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    server: str
+    layout: Layout
+    wals: WalArchive
+    backups: Backups
+    servers: Servers
+    wal_runs: WalRuns
+    now: Clock
+
+    def run(self) -> None:
+        """Adopt what lies in the server's directories and no row tells of; usually nothing."""
+        if not self.layout.home.is_dir():
+            return
+        known = {backup.id for backup in self.backups.of_server(self.server)}
+        backups = self._adopt_backups(known)
+        segments = 0 if self.wal_runs.of_server(self.server) else self._adopt_wal()
+        identity = backup_info.load_identity(self.layout)
+        if identity is not None and self.servers.system_id(self.server) is None:
+            system_id, version = identity
+            self.servers.know(self.server, now=self.now(), system_id=system_id, version=version)
+        if backups or segments:
+            log.info("catalogue read from disk", backups=backups, segments=segments)
+
+    def _adopt_backups(self, known: Set[str]) -> int:
+        count = 0
+        for backup_id in self.layout.backup_ids():
+            if backup_id in known:
+                continue
+            try:
+                backup = backup_info.load(self.layout, backup_id)
+            except StorageFailed as error:
+                log.error("backup not adopted", backup_id=backup_id, error=error.message)  # noqa: TRY400 - one damaged file must not hide the others; the operator reads its name
+                continue
+            if backup is not None:
+                self.backups.adopt(backup, self.now())
+                count += 1
+        return count
+
+    def _segment_size(self) -> int:
+        """As the newest backup tells, for names alone do not."""
+        sizes = [
+            backup.cluster.segment_size
+            for backup in self.backups.of_server(self.server)
+            if backup.cluster is not None
+        ]
+        return sizes[-1] if sizes else DEFAULT_SEGMENT_SIZE
+
+    def _adopt_wal(self) -> int:
+        segment_size = self._segment_size()
+        held = runs_of(self.wals.segments(segment_size))
+        self.wal_runs.adopt(self.server, held, segment_size=segment_size, now=self.now())
+        return sum(run.last - run.first + 1 for run, _ in held)

@@ -1,0 +1,46 @@
+"""What each unfinished backup becomes after a restart."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from barmand.catalog.backups import Backups
+from barmand.model.backup import ACTIVE, Backup, Reason, Status
+from barmand.operations.archive import Archive
+from barmand.operations.delete import Delete
+from barmand.operations.ports import Stop
+from barmand.operations.record import Record
+
+log = structlog.get_logger()
+
+INTERRUPTED = Reason(
+    "Stopped",
+    "interrupted: barmand ended while this backup was under way",
+    "PostgreSQL ended its backup mode with the lost connection. Take the backup again.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    backups: Backups
+    record: Record
+    archive: Archive
+    delete: Delete
+
+    def fail_interrupted(self, server: str) -> None:
+        """Quick, before the daemon is ready: nobody works on these any more."""
+        for backup in self.backups.of_server(server):
+            if backup.status in ACTIVE:
+                self.fail(backup)
+
+    def fail(self, backup: Backup) -> None:
+        self.record.fail(backup, INTERRUPTED)
+        log.warning("backup interrupted", backup_id=backup.id, was=backup.status.value)
+
+    def go_on(self, server: str, *, stop: Stop) -> None:
+        """What may take long: deletions that were under way, and WAL that came meanwhile."""
+        for backup in self.backups.of_server(server):
+            if backup.status is Status.DELETING:
+                self.delete.go_on(backup, stop=stop)
+        self.archive.heal()
+        self.archive.run(stop.is_set)

@@ -1,0 +1,223 @@
+"""Restore a backup: plan it, then lay a cluster out.
+
+All is judged before anything is written. The cluster is laid out in a hidden folder inside the
+destination and takes its place only when it is whole and synced, `global` last: PostgreSQL does not
+start on half of a restore.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from barmand.catalog.holds import Holds
+from barmand.catalog.wal_runs import WalRuns
+from barmand.model.backup import RESTORABLE, Backup, Tablespace
+from barmand.model.errors import NotFound, Refused, Stopped
+from barmand.model.progress import Phase
+from barmand.model.recovery import Gap, Target, archiving_off, settings_for, wal_for
+from barmand.model.wal import Run, missing
+from barmand.operations.archive import names_of
+from barmand.operations.ports import Clock, Report, Seconds, Stop
+from barmand.storage.layout import Layout
+from barmand.storage.restored import Destination, Fragment
+from barmand.storage.wals import WalArchive
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything a restore will do; `places` has the folder of each tablespace."""
+
+    backup: Backup
+    destination: Destination
+    places: Mapping[Tablespace, Destination]
+    target: Target
+    segments: Sequence[Run]
+    segment_size: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    size: int
+    segments: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """`forbidden`: folders of barmand's own, in which nothing may be laid out."""
+
+    layout: Layout
+    wals: WalArchive
+    wal_runs: WalRuns
+    holds: Holds
+    forbidden: Sequence[Path]
+    now: Clock
+    monotonic: Seconds
+
+    def plan(
+        self, backup: Backup, destination: Path, target: Target, moved: Mapping[str, str]
+    ) -> Plan:
+        """Raises Refused, NotFound, StorageFailed; writes nothing.
+
+        `moved` names the folder of a tablespace; the others go where they were.
+        """
+        needed, cluster = backup.needed(), backup.cluster
+        if backup.status not in RESTORABLE or needed is None or cluster is None:
+            raise Refused(
+                f"backup {backup.id} of {backup.server} is {backup.status}: not restorable"
+            )
+        if backup.compression or backup.encryption or backup.parent_id:
+            raise Refused(
+                f"backup {backup.id} is compressed, encrypted or incremental, which this version "
+                "of barmand cannot restore",
+                hint="Barman can: point it at the same barman_home.",
+            )
+        segments = self._segments(backup, needed, target, cluster.segment_size)
+        places = self._places(cluster.tablespaces, moved)
+        every = [Destination(destination), *places.values()]
+        for place in every:
+            place.refuse_unless_usable(self.forbidden)
+        _refuse_nested(every)
+        return Plan(
+            backup=backup,
+            destination=every[0],
+            places=places,
+            target=target,
+            segments=segments,
+            segment_size=cluster.segment_size,
+            version=cluster.version,
+        )
+
+    def warnings(self, plan: Plan) -> list[str]:
+        """What the restored cluster will lack that its source had."""
+        cluster = plan.backup.cluster
+        if cluster is None:
+            return []
+        outside = [
+            file
+            for file in (cluster.config_file, cluster.hba_file, cluster.ident_file)
+            if file is not None and not Path(file).is_relative_to(cluster.pgdata)
+        ]
+        if not outside:
+            return []
+        return [
+            "these configuration files were not in the data directory and are not in the backup: "
+            f"{', '.join(outside)}; PostgreSQL needs them before it starts"
+        ]
+
+    def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
+        """Carry out `plan`. What fails or is stopped takes away what it has written."""
+        begun = self.monotonic()
+        holder = f"restore to {plan.destination.path}"
+        log.info("restore started", destination=str(plan.destination.path), target=plan.target)
+        with self.holds.held(plan.backup, holder=holder, now=self.now()):
+            fragment = plan.destination.begin()
+            try:
+                size, segments = self._lay_out(plan, fragment, stop, report)
+            except BaseException as error:
+                fragment.clear()
+                for space, place in plan.places.items():
+                    place.clear(self.layout.tablespace(plan.backup.id, space.oid))
+                if isinstance(error, Stopped):
+                    raise Stopped(stop.reason) from error
+                raise
+        restored = Restored(size, segments, self.monotonic() - begun)
+        log.info("restore done", bytes=size, segments=segments, seconds=round(restored.seconds, 1))
+        return restored
+
+    def _segments(self, backup: Backup, needed: Run, target: Target, size: int) -> list[Run]:
+        held = list(self.wal_runs.of_server(backup.server))
+        gaps = missing(needed, held)
+        try:
+            wanted = wal_for(target, needed, held)
+        except Gap as gap:
+            gaps = gaps or [gap.run]
+            wanted = []
+        if not gaps:
+            gaps = [
+                Run(segment.timeline, segment.number, segment.number)
+                for run in wanted
+                for segment in run.segments()
+                if not self.wals.holds(segment.name(size))
+            ]
+        if gaps:
+            count = sum(gap.last - gap.first + 1 for gap in gaps)
+            names = ", ".join(names_of(gaps, size, 3))
+            raise Refused(
+                f"{count} WAL segment(s) that this restore needs are not in the archive: {names}",
+                hint="With --target-immediate only the WAL of the backup itself is needed.",
+            )
+        return wanted
+
+    def _places(
+        self, tablespaces: Sequence[Tablespace], moved: Mapping[str, str]
+    ) -> dict[Tablespace, Destination]:
+        unknown = sorted(set(moved) - {space.name for space in tablespaces})
+        if unknown:
+            raise NotFound(f"the backup has no tablespace {unknown[0]!r}")
+        return {
+            space: Destination(Path(moved.get(space.name, space.location))) for space in tablespaces
+        }
+
+    def _lay_out(
+        self, plan: Plan, fragment: Fragment, stop: Stop, report: Report
+    ) -> tuple[int, int]:
+        total = plan.backup.copied.size if plan.backup.copied else None
+        done = 0
+
+        def progress(count: int) -> None:
+            nonlocal done
+            done += count
+            report(Phase.COPYING, done, total)
+
+        report(Phase.COPYING, 0, total)
+        for space, place in plan.places.items():
+            source = self.layout.tablespace(plan.backup.id, space.oid)
+            place.fill(source, stop, progress)
+        fragment.fill(self.layout.data(plan.backup.id), stop, progress)
+        for space, place in plan.places.items():
+            fragment.link_tablespace(space.oid, place.path)
+        size = done
+        segments = self._lay_wal(plan, fragment, stop)
+        self._tell_postgres(plan, fragment)
+        report(Phase.SYNCING, size, total)
+        for place in plan.places.values():
+            place.sync()
+        fragment.take_place()
+        return size, segments
+
+    def _lay_wal(self, plan: Plan, fragment: Fragment, stop: Stop) -> int:
+        names = [*self.wals.histories()]
+        for run in plan.segments:
+            names += [segment.name(plan.segment_size) for segment in run.segments()]
+        for name in names:
+            if stop.is_set():
+                raise Stopped(stop.reason)
+            path = self.wals.path(name)
+            if path is None:
+                raise Refused(f"WAL file {name} went away during the restore")
+            fragment.add_wal(path)
+        return sum(run.last - run.first + 1 for run in plan.segments)
+
+    def _tell_postgres(self, plan: Plan, fragment: Fragment) -> None:
+        fragment.tell_postgres(
+            plan.version,
+            settings_for(plan.target, plan.version, str(plan.destination.wal)),
+            archiving_off(plan.version),
+        )
+
+
+def _refuse_nested(places: Sequence[Destination]) -> None:
+    """Two places of one restore must not lie in one another; each is proved empty alone."""
+    for place in places:
+        for other in places:
+            if place is not other and other.resolved.is_relative_to(place.resolved):
+                raise Refused(
+                    f"{other.path} lies in {place.path}",
+                    hint="Give the tablespace a folder of its own with --tablespace NAME:LOCATION.",
+                )

@@ -1,0 +1,1 @@
+"""What we do not own: PostgreSQL, its programs, other processes, the clock."""

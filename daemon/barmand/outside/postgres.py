@@ -1,0 +1,197 @@
+"""One PostgreSQL server, spoken to: psycopg's only door."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import conninfo, pq, sql
+from psycopg.rows import TupleRow, dict_row
+
+from barmand.model.backup import Cluster, Tablespace
+from barmand.model.errors import ConfigInvalid, PostgresFailed
+from barmand.model.secret import Conninfo
+from barmand.model.wal import parse_lsn
+
+CONNECT_SECONDS = 10
+_CONNECTION_DEFAULTS: dict[str, str | int] = {
+    "connect_timeout": CONNECT_SECONDS,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+_FACTS = """
+SELECT current_setting('server_version_num')::int AS version,
+       (SELECT system_identifier FROM pg_control_system())::text AS system_id,
+       pg_size_bytes(current_setting('wal_segment_size')) AS segment_size,
+       current_setting('data_directory', true) AS pgdata,
+       current_setting('config_file', true) AS config_file,
+       current_setting('hba_file', true) AS hba_file,
+       current_setting('ident_file', true) AS ident_file,
+       current_setting('data_checksums', true) AS data_checksums,
+       current_setting('summarize_wal', true) AS summarize_wal,
+       pg_is_in_recovery() AS is_standby,
+       CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE')
+            THEN (SELECT sum(pg_tablespace_size(oid)) FROM pg_tablespace)::bigint
+        END AS size
+"""
+_TABLESPACES = """
+SELECT spcname, oid::int8, pg_tablespace_location(oid)
+  FROM pg_tablespace
+ WHERE pg_tablespace_location(oid) <> ''
+ ORDER BY oid
+"""
+_READINESS = """
+SELECT current_setting('server_version_num')::int AS version,
+       pg_is_in_recovery() AS is_standby,
+       current_setting('wal_level') AS wal_level,
+       current_setting('archive_mode') AS archive_mode,
+       pg_has_role('pg_read_all_settings', 'USAGE') AS reads_settings,
+       has_function_privilege('pg_switch_wal()', 'EXECUTE') AS switches_wal,
+       current_user AS role
+"""
+_CLOSE_SEGMENT = """
+SELECT CASE WHEN pg_current_wal_insert_lsn() < %s::pg_lsn THEN pg_switch_wal() END
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the regular connection tells about a backup's chances."""
+
+    version: int
+    is_standby: bool
+    wal_level: str
+    archive_mode: str
+    reads_settings: bool
+    switches_wal: bool
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What IDENTIFY_SYSTEM tells on a replication connection."""
+
+    system_id: str
+    timeline: int
+    flushed_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    is_active: bool
+    has_reserved_wal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Postgres:
+    """A server's regular connection and its replication connection; opened anew for each question."""
+
+    server: str
+    conninfo: Conninfo
+    streaming_conninfo: Conninfo
+    timeout_seconds: int = 30
+
+    def facts(self) -> Cluster:
+        """The cluster as it is now. Raises PostgresFailed."""
+        with self._connected() as connection:
+            with connection.cursor(row_factory=dict_row) as cursor:
+                told = cursor.execute(_FACTS).fetchone() or {}
+            spaces = connection.execute(_TABLESPACES).fetchall()
+        if told["pgdata"] is None:
+            raise PostgresFailed(
+                f"server {self.server} does not tell its data_directory",
+                hint="GRANT pg_read_all_settings TO the role in `conninfo`.",
+            )
+        return Cluster(**told, tablespaces=tuple(Tablespace(*space) for space in spaces))
+
+    def readiness(self) -> Readiness:
+        with (
+            self._connected() as connection,
+            connection.cursor(row_factory=dict_row) as cursor,
+        ):
+            return Readiness(**(cursor.execute(_READINESS).fetchone() or {}))
+
+    def slot(self, name: str) -> Slot | None:
+        with self._connected() as connection:
+            row = connection.execute(
+                "SELECT active, restart_lsn IS NOT NULL FROM pg_replication_slots"
+                " WHERE slot_name = %s",
+                (name,),
+            ).fetchone()
+        return None if row is None else Slot(*row)
+
+    def close_segment(self, lsn: int) -> None:
+        """Let the segment that holds `lsn` (a segment's first byte after it) be closed.
+
+        Nothing happens where PostgreSQL already writes behind it, so an idle server does not make
+        segment after segment.
+        """
+        with self._connected() as connection:
+            connection.execute(_CLOSE_SEGMENT, (f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}",))
+
+    def identify(self) -> Identity:
+        """Raises PostgresFailed when the replication connection is refused."""
+        row = self._replication_command(b"IDENTIFY_SYSTEM")
+        return Identity(row[0], int(row[1]), parse_lsn(row[2]))
+
+    def create_slot(self, name: str) -> None:
+        """A physical slot that reserves WAL from now on."""
+        command = sql.SQL("CREATE_REPLICATION_SLOT {} PHYSICAL RESERVE_WAL")
+        self._replication_command(command.format(sql.Identifier(name)).as_bytes(None))
+
+    def _replication_command(self, command: bytes) -> tuple[str, ...]:
+        with self._translated("replication connection"):
+            parameters = {**_parameters(self.streaming_conninfo), "replication": "true"}
+            parameters.pop("dbname", None)
+            with psycopg.connect(**parameters, autocommit=True) as connection:
+                result = connection.pgconn.exec_(command)
+                if result.status != pq.ExecStatus.TUPLES_OK:
+                    raise psycopg.OperationalError(result.error_message.decode(errors="replace"))
+                values = (result.get_value(0, column) for column in range(result.nfields))
+                return tuple((value or b"").decode() for value in values)
+
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        with self._translated("connection"):
+            parameters = {
+                **_parameters(self.conninfo),
+                "fallback_application_name": "barmand",
+            }
+            with psycopg.connect(**parameters, autocommit=True) as connection:
+                milliseconds = self.timeout_seconds * 1000
+                connection.execute(f"SET statement_timeout = {milliseconds:d}")
+                yield connection
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except psycopg.Error as error:
+            words = " ".join(str(error).split())
+            raise PostgresFailed(f"{what} to {self.server}: {words}") from error
+
+
+def _parameters(text: Conninfo) -> dict[str, Any]:
+    return {**_CONNECTION_DEFAULTS, **parse_conninfo(text)}
+
+
+def parse_conninfo(text: Conninfo) -> dict[str, Any]:
+    """Raises ConfigInvalid without showing what may be a secret."""
+    try:
+        return dict(conninfo.conninfo_to_dict(text.reveal()))
+    except psycopg.ProgrammingError as error:
+        raise ConfigInvalid(f"not a connection string: {text.masked}") from error
+
+
+def without_password(text: Conninfo, **more: str) -> tuple[str, dict[str, str]]:
+    """For a program's command line, which everybody on the machine can read: the connection
+    string without its password, and the environment that carries the password instead.
+    """
+    parameters = {**_CONNECTION_DEFAULTS, **parse_conninfo(text), **more}
+    password = parameters.pop("password", None)
+    environment = {} if password is None else {"PGPASSWORD": str(password)}
+    return conninfo.make_conninfo("", **parameters), environment

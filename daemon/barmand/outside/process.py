@@ -1,0 +1,188 @@
+"""Run a program, end its whole group: subprocess's only door.
+
+A program lives in a process group of its own, and dies with the daemon: `setpriv --pdeathsig` asks
+the kernel for that in the child itself (a `preexec_fn` is not safe in a threaded process). The
+kernel ties that signal to the thread which started the child, so the same thread waits for it.
+"""
+
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from barmand.model.errors import Stopped, ToolFailed
+
+STOP_POLL_SECONDS = 0.2
+GRACE_SECONDS = 10.0
+TAIL_LINES = 20
+LINE_BYTES = 4096
+_CHUNK_BYTES = 65536
+_NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM")
+
+
+class Stop(Protocol):
+    def is_set(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """`tail`: the last lines that it printed, on either stream."""
+
+    exit_code: int
+    tail: tuple[str, ...]
+
+
+def find_program(name: str, path_prefix: Sequence[Path] = ()) -> Path:
+    """The program in `path_prefix`, else on PATH. Raises ToolFailed when there is none."""
+    path = os.pathsep.join([*(str(folder) for folder in path_prefix), os.environ.get("PATH", "")])
+    found = shutil.which(name, path=path)
+    if found is None:
+        raise ToolFailed(
+            f"program not found: {name}",
+            hint="Install it, or name its folder in `path_prefix`.",
+        )
+    return Path(found)
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stop: Stop,
+    environment: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] = lambda _line: None,
+    grace_seconds: float = GRACE_SECONDS,
+) -> Finished:
+    """Run to the end, or until `stop`: then the whole process group goes, politely first.
+
+    Raises Stopped when `stop` ended it, ToolFailed when it could not be started. What it prints
+    goes line by line to `on_line`; only the last lines are kept.
+    """
+    with _started(argv, environment) as process:
+        lines = _Lines(on_line)
+        if _follow(process, lines, stop):
+            _end_group(process, grace_seconds)
+            raise Stopped(f"{Path(argv[0]).name} was stopped")
+        # The leader has ended but is not yet waited for, so its group's number is still ours.
+        _signal_group(process, signal.SIGKILL)
+        exit_code = process.wait()
+        lines.close()
+        return Finished(exit_code, tuple(lines.tail))
+
+
+def version_of(program: Path) -> int:
+    """The major version that a PostgreSQL program prints. Raises ToolFailed."""
+    try:
+        printed = subprocess.run(  # noqa: S603 - a program found by the administrator's own path
+            [program, "--version"], capture_output=True, text=True, timeout=10, check=True
+        ).stdout
+        number = printed.rsplit("(PostgreSQL)", 1)[1].split()[0]
+        return int("".join(digit if digit.isdigit() else " " for digit in number).split()[0])
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
+        raise ToolFailed(f"{program} does not tell its version", hint=str(error)) from error
+
+
+@contextmanager
+def _started(
+    argv: Sequence[str], environment: Mapping[str, str] | None
+) -> Iterator["subprocess.Popen[bytes]"]:
+    inherited = {key: value for key, value in os.environ.items() if key not in _NOT_FOR_CHILDREN}
+    guarded = [str(find_program("setpriv")), "--pdeathsig", "KILL", "--", *argv]
+    try:
+        process = subprocess.Popen(  # noqa: S603 - no shell; every argument is a word of its own
+            guarded,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**inherited, "LC_ALL": "C", **(environment or {})},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolFailed(f"cannot start {argv[0]}", hint=str(error)) from error
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            _end_group(process, 0)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+class _Lines:
+    """Bytes into lines, each of bounded length, of which the last few are kept."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._on_line = on_line
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            self._take(line)
+        if len(self._rest) > LINE_BYTES:
+            self._take(self._rest)
+            self._rest = b""
+
+    def close(self) -> None:
+        self._take(self._rest)
+        self._rest = b""
+
+    def _take(self, line: bytes) -> None:
+        text = line[:LINE_BYTES].decode(errors="replace").rstrip()
+        if text:
+            self.tail.append(text)
+            self._on_line(text)
+
+
+def _follow(process: "subprocess.Popen[bytes]", lines: _Lines, stop: Stop) -> bool:
+    """Read until the process ends (False) or `stop` is set (True).
+
+    The end is told by the process itself, not by its output: a grandchild may keep that open.
+    """
+    output = _output(process)
+    with selectors.DefaultSelector() as selector, closing(_pid_file(process)) as ended:
+        selector.register(output, selectors.EVENT_READ)
+        selector.register(ended, selectors.EVENT_READ)
+        while not stop.is_set():
+            ready = {key.fileobj for key, _ in selector.select(STOP_POLL_SECONDS)}
+            if output in ready:
+                data = output.read1(_CHUNK_BYTES)  # type: ignore[attr-defined] # Popen's pipes are buffered readers
+                lines.feed(data)
+                if not data:
+                    selector.unregister(output)
+            elif ended in ready:
+                return False
+    return True
+
+
+def _pid_file(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    return os.fdopen(os.pidfd_open(process.pid), "rb", buffering=0)
+
+
+def _output(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    if process.stdout is None:
+        raise TypeError("started without a pipe")
+    return process.stdout
+
+
+def _end_group(process: "subprocess.Popen[bytes]", grace_seconds: float) -> None:
+    _signal_group(process, signal.SIGTERM)
+    with selectors.DefaultSelector() as selector, closing(_pid_file(process)) as ended:
+        selector.register(ended, selectors.EVENT_READ)
+        selector.select(grace_seconds)
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return  # nobody is left in the group, which is what the signal was for

@@ -1,0 +1,1 @@
+"""How the daemon lives: threads, schedule, socket, signals."""

@@ -1,0 +1,95 @@
+"""A caller waits for one piece of work and hears how far it is."""
+
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from barmand.model.backup import Backup
+from barmand.model.errors import Failure, Stopped, UsageError
+from barmand.model.recovery import Target
+from barmand.service.following import TICK_SECONDS
+from barmand.service.house import Kit
+from barmand.service.runner import Job, Key, Runner
+from barmand.service.views import progress_view
+from barmand.wire.messages import AnyNote, ProgressNote, Reply, Restore, RestoredReply, WarningNote
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+
+def awaited(
+    runner: Runner, key: Key, work: Callable[[Job], T], *, apart: bool
+) -> Generator[AnyNote | None, None, T]:
+    """Have `work` done by the runner; notes on its progress, then its result or its failure.
+
+    `apart`: on the chores' pool, where it does not wait behind copies.
+    """
+    job = runner.enlist(key)
+    outcome: Future[T] = Future()
+
+    def perform(job: Job) -> None:
+        try:
+            outcome.set_result(work(job))
+        except Failure as failure:
+            log.error(f"{key.deed} failed", code=failure.kind, error=failure.message)  # noqa: TRY400, G004 - the deed is a constant of ours
+            outcome.set_exception(failure)
+        except BaseException as error:
+            outcome.set_exception(error)
+            raise
+
+    if apart:
+        runner.apart(job, perform)
+    else:
+        runner.submit(lambda: runner.perform(job, perform))
+    yield from _progress(runner, job, outcome)
+    if not outcome.done():
+        raise Stopped(job.stop.reason)
+    return outcome.result()
+
+
+def _progress(
+    runner: Runner, job: Job, outcome: Future[T]
+) -> Generator[AnyNote | None, None, None]:
+    told = None
+    while runner.has(job.key) and not outcome.done():
+        progress = runner.progress(job.key)
+        if progress is not None and progress != told:
+            told = progress
+            yield ProgressNote(
+                server=job.key.server,
+                backup_id=job.key.backup_id,
+                progress=progress_view(progress),
+            )
+        yield None
+        runner.wait_for_end(job.key, TICK_SECONDS)
+
+
+def restored(
+    kit: Kit, backup: Backup, request: Restore, runner: Runner
+) -> Generator[AnyNote | Reply | None, None, None]:
+    """Answer a restore request: judged before anything is written, then followed to its end."""
+    target = Target.IMMEDIATE if request.target_immediate else Target.END_OF_WAL
+    if not Path(request.destination).is_absolute():
+        raise UsageError(f"the destination must be an absolute path: {request.destination!r}")
+    plan = kit.restore.plan(backup, Path(request.destination), target, request.tablespaces)
+    for words in kit.restore.warnings(plan):
+        yield WarningNote(server=kit.name, message=words)
+    done = yield from awaited(
+        runner,
+        Key("restore", backup.server, backup.id),
+        lambda job: kit.restore.run(plan, stop=job.stop, report=runner.reporter(job)),
+        apart=False,
+    )
+    yield RestoredReply(
+        server=backup.server,
+        backup_id=backup.id,
+        destination=request.destination,
+        target=target.value,
+        size_bytes=done.size,
+        wal_segments=done.segments,
+        seconds=round(done.seconds, 3),
+    )

@@ -1,0 +1,326 @@
+"""The unix socket: lines in, lines out, peer credentials.
+
+One thread accepts and reads, never waiting for anybody: what a peer sends by bits is gathered until
+it is a line, within bounds. A whole line goes to a thread of the callers' pool, which answers it
+and hands the connection back. A peer that sends nothing, reads nothing or goes away costs a bounded
+buffer or a bounded time, and never the work that it asked for.
+"""
+
+import os
+import select
+import selectors
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from barmand.model.errors import Failure, Refused, UsageError
+from barmand.service.peers import Peer, Rights, peer_of
+from barmand.wire.lines import (
+    INVALID_REQUEST,
+    LINE_BYTES,
+    Call,
+    Malformed,
+    failure_line,
+    note_line,
+    read_call,
+    refusal,
+    result_line,
+)
+from barmand.wire.messages import AnyNote, AnyRequest, Ping, Reply
+
+log = structlog.get_logger()
+
+CALLERS = 64
+MOST_WATCHERS = 48
+"""Long requests at once; the rest of the callers' threads stay free for short ones."""
+CONNECTIONS = 512
+SEND_SECONDS = 10.0
+_READ_BYTES = 65536
+_HUNG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+
+Answerer = Callable[[AnyRequest, str], Iterator[AnyNote | Reply | None]]
+
+
+class HungUp(Exception):  # noqa: N818 - it is what the peer did
+    """The peer went away, or reads nothing."""
+
+
+@dataclass(slots=True, eq=False)
+class Caller:
+    """One connection. Either the reading thread has it, or one thread that answers."""
+
+    socket: socket.socket
+    peer: Peer
+    buffer: bytearray = field(default_factory=bytearray)
+
+    def take_line(self) -> bytes | None:
+        """The first whole line of what came; UsageError for one without end."""
+        end = self.buffer.find(b"\n")
+        if end < 0 and len(self.buffer) <= LINE_BYTES:
+            return None
+        if end < 0 or end > LINE_BYTES:
+            raise UsageError(f"a request has at most {LINE_BYTES} bytes")
+        line = bytes(self.buffer[:end])
+        del self.buffer[: end + 1]
+        return line
+
+    def send(self, data: bytes) -> None:
+        try:
+            self.socket.settimeout(SEND_SECONDS)
+            self.socket.sendall(data)
+        except OSError as error:
+            raise HungUp from error
+
+    def demand_presence(self) -> None:
+        """Raises HungUp for a peer that closed its end."""
+        poll = select.poll()
+        poll.register(self.socket, _HUNG_UP)
+        if poll.poll(0):
+            raise HungUp
+
+
+class Control:
+    def __init__(self, path: Path, rights: Rights, answer: Answerer) -> None:
+        self._path = path
+        self._rights = rights
+        self._answer = answer
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._selector = selectors.DefaultSelector()
+        self._bell = os.eventfd(0)
+        self._returned: deque[Caller] = deque()
+        self._idle: dict[Caller, None] = {}
+        self._watchers = threading.Semaphore(MOST_WATCHERS)
+        self._pool = ThreadPoolExecutor(CALLERS, thread_name_prefix="caller")
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._serve, name="control")
+
+    def start(self) -> None:
+        """Listen, and serve from a thread of its own. Raises Refused, StorageFailed."""
+        bind(self._listener, self._path, self._rights)
+        self._selector.register(self._listener, selectors.EVENT_READ)
+        self._selector.register(self._bell, selectors.EVENT_READ)
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """No new connections; who is being answered hears the end of the answer."""
+        self._is_stopping = True
+        os.eventfd_write(self._bell, 1)
+        self._thread.join()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for caller in [*self._idle, *self._returned]:
+            caller.socket.close()
+        self._listener.close()
+        self._selector.close()
+        os.close(self._bell)
+        self._path.unlink(missing_ok=True)
+
+    # --------------------------------------------------------------------------- the reading thread
+    def _serve(self) -> None:
+        while not self._is_stopping:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._listener:
+                    self._accept()
+                elif key.fd == self._bell:
+                    os.eventfd_read(self._bell)
+                    self._take_back()
+                else:
+                    self._read(key.data)
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:  # the peer went away again, or we are out of descriptors
+            log.warning("connection not accepted", error=str(error))
+            self._drop_longest_idle()
+            return
+        try:
+            caller = Caller(connection, peer_of(connection))
+            connection.setblocking(False)
+            if not self._rights.may_look(caller.peer):
+                refused = Refused(f"{caller.peer} may not use barmand's control socket")
+                log.warning("caller refused", peer=str(caller.peer))
+                caller.send(failure_line(None, refused))
+                connection.close()
+                return
+        except (OSError, HungUp) as error:
+            log.warning("connection closed at once", error=str(error))
+            connection.close()
+            return
+        if len(self._idle) >= CONNECTIONS:
+            self._drop_longest_idle()
+        self._await_more(caller)
+
+    def _drop_longest_idle(self) -> None:
+        """Who asks nothing makes room for who asks."""
+        if self._idle:
+            self._close(next(iter(self._idle)))
+
+    def _take_back(self) -> None:
+        while self._returned:
+            self._await_more(self._returned.popleft())
+
+    def _await_more(self, caller: Caller) -> None:
+        caller.socket.setblocking(False)
+        self._selector.register(caller.socket, selectors.EVENT_READ, caller)
+        self._idle[caller] = None
+        self._hand_over_line(caller)
+
+    def _read(self, caller: Caller) -> None:
+        try:
+            data = caller.socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._close(caller)
+            return
+        caller.buffer += data
+        self._hand_over_line(caller)
+
+    def _hand_over_line(self, caller: Caller) -> None:
+        try:
+            line = caller.take_line()
+        except UsageError as error:
+            self._refuse_and_close(caller, error)
+            return
+        if line is not None:
+            self._let_go(caller)
+            self._pool.submit(self._answer_line, caller, line)
+
+    def _refuse_and_close(self, caller: Caller, error: UsageError) -> None:
+        self._let_go(caller)
+        self._pool.submit(
+            self._say_and_close, caller, refusal(None, INVALID_REQUEST, error.message)
+        )
+
+    def _let_go(self, caller: Caller) -> None:
+        self._selector.unregister(caller.socket)
+        self._idle.pop(caller, None)
+
+    def _close(self, caller: Caller) -> None:
+        self._let_go(caller)
+        caller.socket.close()
+
+    # ------------------------------------------------------------------------ the callers' threads
+    def _answer_line(self, caller: Caller, line: bytes) -> None:
+        try:
+            self._converse(caller, line)
+        except HungUp:
+            caller.socket.close()
+        except Exception:
+            log.exception("conversation ended in a fault of barmand")
+            caller.socket.close()
+        else:
+            self._returned.append(caller)
+            if not self._is_stopping:
+                os.eventfd_write(self._bell, 1)
+
+    @staticmethod
+    def _say_and_close(caller: Caller, line: bytes) -> None:
+        with closing(caller.socket):
+            try:
+                caller.send(line)
+            except HungUp:
+                log.debug("caller went away before its refusal", peer=str(caller.peer))
+
+    def _converse(self, caller: Caller, line: bytes) -> None:
+        """The other of the two boundaries: every failure becomes the reply."""
+        if not line.strip():
+            return
+        try:
+            call = read_call(line)
+        except Malformed as malformed:
+            if malformed.reply is not None:
+                caller.send(malformed.reply)
+            return
+        send = caller.send if call.wants_reply else _discard
+        try:
+            self._rights.demand(caller.peer, call.request.method, is_look=call.request.is_look)
+            self._reply(caller, call, send)
+        except HungUp:
+            raise
+        except Failure as failure:
+            log.debug("request failed", method=call.request.method, error=failure.message)
+            send(failure_line(call.id, failure))
+        except Exception as error:
+            log.exception("request ended in a fault of barmand", method=call.request.method)
+            send(failure_line(call.id, error))
+
+    def _reply(self, caller: Caller, call: Call, send: Callable[[bytes], None]) -> None:
+        if not isinstance(call.request, Ping) and not self._watchers.acquire(blocking=False):
+            raise Refused("too many callers at once", hint="Ask again in a moment.")
+        try:
+            for reply in self._answer(call.request, str(caller.peer)):
+                if isinstance(reply, Reply):
+                    send(result_line(call.id, reply))
+                elif reply is not None:
+                    send(note_line(reply))
+                elif call.wants_reply:
+                    caller.demand_presence()
+        finally:
+            if not isinstance(call.request, Ping):
+                self._watchers.release()
+
+
+def bind(listener: socket.socket, path: Path, rights: Rights) -> None:
+    """Bind to `path`: a socket that nobody answers behind is replaced, anything else is left.
+
+    Mode 0660 with the control group. With a monitor group besides it is 0666, for the kernel knows
+    one group only: then the peer's credentials alone decide. Raises Refused.
+    """
+    if path.exists() or path.is_symlink():
+        _remove_stale(path)
+    path.parent.mkdir(0o755, parents=True, exist_ok=True)
+    old_mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    except OSError as error:
+        raise Refused(f"cannot listen on {path}: {error.strerror}") from error
+    finally:
+        os.umask(old_mask)
+    group = rights.control_group if rights.control_group is not None else rights.monitor_group
+    if group is not None:
+        _give_to(path, group)
+    is_for_two = rights.monitor_group not in (None, group)
+    path.chmod(0o666 if is_for_two else 0o660)
+    listener.listen(128)
+
+
+def _remove_stale(path: Path) -> None:
+    if not path.is_socket():
+        raise Refused(f"{path} exists and is no socket", hint="Remove it, or set control_socket.")
+    with closing(socket.socket(socket.AF_UNIX)) as probe:
+        probe.settimeout(2.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as error:
+            raise Refused(f"cannot tell who listens on {path}: {error.strerror}") from error
+    raise Refused(f"somebody listens on {path} already", hint="Another barmand? Stop it first.")
+
+
+def _give_to(path: Path, group: int) -> None:
+    try:
+        os.chown(path, -1, group)
+    except OSError as error:
+        raise Refused(
+            f"cannot give {path} to group {group}: {error.strerror}",
+            hint="Make the daemon's user a member of that group.",
+        ) from error
+
+
+def _discard(_data: bytes) -> None:
+    """A JSON-RPC notification gets no reply."""

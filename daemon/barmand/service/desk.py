@@ -1,0 +1,228 @@
+"""Which operation answers which request."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+import structlog
+
+from barmand.catalog.memory import Catalog
+from barmand.model.backup import ACTIVE, Backup, Reason
+from barmand.model.errors import Failure, NotFound, Refused, Stopped
+from barmand.model.naming import find, valid_name
+from barmand.model.order import Wish
+from barmand.outside.clock import local_now
+from barmand.service.awaiting import awaited, restored
+from barmand.service.following import Following
+from barmand.service.house import House, Kit
+from barmand.service.looking import Looking
+from barmand.service.runner import Job, Key, Runner
+from barmand.service.views import backup_view
+from barmand.wire.lines import error_view
+from barmand.wire.messages import (
+    AnyNote,
+    AnyRequest,
+    AskStatus,
+    BackupReply,
+    Cancel,
+    CheckBackup,
+    CheckServer,
+    Delete,
+    DeletedReply,
+    ListBackups,
+    ListServers,
+    Ping,
+    Problem,
+    ProblemNote,
+    Reload,
+    ReloadReply,
+    Reply,
+    Restore,
+    ShowBackup,
+    ShowServers,
+    StartBackup,
+    WarningNote,
+)
+
+log = structlog.get_logger()
+
+CANCEL_SECONDS = 20.0
+
+Answer = Iterator[AnyNote | Reply | None]
+"""Notes, None where nothing came for a while, and at last the reply."""
+
+
+@dataclass(slots=True)
+class Desk:
+    """`house` is swapped as a whole by a reload."""
+
+    house: House
+    catalog: Catalog
+    runner: Runner
+    looking: Looking
+    reload_house: Callable[[], House]
+    queueing: threading.Lock
+
+    def answer(self, request: AnyRequest, who: str) -> Answer:  # noqa: C901 - one arm a request
+        """Raises Failure, before or between replies."""
+        match request:
+            case StartBackup():
+                yield from self._backup(request, who)
+            case Cancel():
+                yield self._cancel(request, who)
+            case CheckBackup():
+                yield self._check_backup(request)
+            case Delete():
+                yield from self._delete(request, who)
+            case Restore():
+                kit = self.house.kit(request.server)
+                backup = self._find(request.server, request.backup)
+                yield from restored(kit, backup, request, self.runner)
+            case Reload():
+                yield self._reload()
+            case (
+                Ping()
+                | AskStatus()
+                | ListBackups()
+                | ShowBackup()
+                | CheckServer()
+                | ListServers()
+                | ShowServers()
+            ):
+                yield self.looking.answer(request, self.house)
+            case _:
+                assert_never(request)
+
+    def queue(self, kit: Kit, *, name: str | None, who: str) -> tuple[Backup, Job]:
+        """Queue a backup of one server: where requests and schedules meet. Raises Refused."""
+        with self.queueing:
+            backup = self.catalog.backups.queue(
+                kit.name, method=kit.method, name=name, requester=who, now=local_now()
+            )
+            return backup, self.runner.enlist(_key(backup))
+
+    def begin(self, queued: Sequence[tuple[Kit, Backup, Job]], wish: Wish) -> None:
+        """Take queued backups one after another, on one worker."""
+
+        def take_all() -> None:
+            for kit, backup, job in queued:
+                self.runner.perform(job, _taking(kit, backup, wish, self.runner))
+
+        self.runner.submit(take_all)
+
+    def fail_lost(self) -> None:
+        """A row whose worker is gone (its last write met a full disk, say) must not stay active."""
+        with self.queueing:
+            lost = [
+                backup
+                for backup in self.catalog.backups.in_status(*ACTIVE)
+                if not self.runner.has(_key(backup))
+            ]
+            for backup in lost:
+                if backup.server in self.house.kits:
+                    self.house.kits[backup.server].restart.fail(backup)
+
+    # -------------------------------------------------------------------------------- one request
+    def _backup(self, request: StartBackup, who: str) -> Answer:
+        wish = _wish(request)
+        wish.refuse_what_postgres_cannot()
+        if request.name is not None:
+            valid_name(request.name)
+        for words in wish.ignored_by_postgres():
+            yield WarningNote(server=None, message=words)
+        following = Following(self.catalog, self.runner, request.follow, request.wait_timeout)
+        queued: list[tuple[Kit, Backup, Job]] = []
+        for server in self.looking.expand(request.servers, self.house):
+            try:
+                kit = self.house.working_kit(server)
+                queued.append((kit, *self.queue(kit, name=request.name, who=who)))
+            except Failure as failure:
+                view = error_view(failure)
+                following.problems.append(Problem(server=server, error=view))
+                yield ProblemNote(server=server, error=view)
+        if queued:
+            self.begin(queued, wish)
+        yield from following.notes([backup for _, backup, _ in queued])
+        yield following.result()
+
+    def _cancel(self, request: Cancel, who: str) -> Reply:
+        kit = self.house.kit(request.server)
+        backup, key = self._to_cancel(request)
+        reason = f"cancelled by {who}"
+        with self.queueing:
+            withdrawn = self.runner.withdraw(key, reason)
+            if withdrawn is None:
+                raise Refused(f"backup {backup.id} of {backup.server} is not being worked on")
+            if withdrawn and key.deed == "backup":
+                kit.restart.record.fail(backup, Reason.of(Stopped(reason)), actor=who)
+        log.info("cancelled", server=backup.server, backup_id=backup.id, deed=key.deed, by=who)
+        # A cancel answers once the work has ended, as a rule: programs get their grace.
+        self.runner.wait_for_end(key, CANCEL_SECONDS)
+        backup = self.catalog.backups.get(backup.server, backup.id)
+        return BackupReply(backup=backup_view(backup, self.catalog, self.runner.progress(key)))
+
+    def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
+        """The backup named (or its restore, if that is what runs), else the server's active one."""
+        if request.backup is not None:
+            backup = self._find(request.server, request.backup)
+            key = Key("restore", backup.server, backup.id)
+            return backup, key if self.runner.has(key) else _key(backup)
+        for backup in self.catalog.backups.of_server(request.server):
+            if backup.status in ACTIVE:
+                return backup, _key(backup)
+        raise NotFound(f"server {request.server} has no backup under way")
+
+    def _check_backup(self, request: CheckBackup) -> Reply:
+        kit = self.house.kit(request.server)
+        backup = kit.archive.look_at(self._find(request.server, request.backup))
+        progress = self.runner.progress(_key(backup))
+        return BackupReply(backup=backup_view(backup, self.catalog, progress))
+
+    def _delete(self, request: Delete, who: str) -> Answer:
+        kit = self.house.kit(request.server)
+        backup = self._find(request.server, request.backup)
+        removed = yield from awaited(
+            self.runner,
+            Key("delete", backup.server, backup.id),
+            lambda job: kit.delete.run(backup, actor=who, stop=job.stop),
+            apart=True,
+        )
+        yield DeletedReply(server=backup.server, backup_id=backup.id, removed_wals=removed)
+
+    def _reload(self) -> Reply:
+        self.house = self.reload_house()
+        return ReloadReply(
+            servers=sorted(self.house.kits),
+            broken=sorted(self.house.broken),
+            problems=list(self.house.problems),
+            warnings=list(self.house.warnings),
+        )
+
+    def _find(self, server: str, word: str) -> Backup:
+        self.house.kit(server)
+        return find(self.catalog.backups.of_server(server), server, word)
+
+
+def _key(backup: Backup) -> Key:
+    return Key("backup", backup.server, backup.id)
+
+
+def _taking(kit: Kit, backup: Backup, wish: Wish, runner: Runner) -> Callable[[Job], None]:
+    def take(job: Job) -> None:
+        kit.take.run(backup, wish.onto(kit.order), stop=job.stop, report=runner.reporter(job))
+
+    return take
+
+
+def _wish(request: StartBackup) -> Wish:
+    return Wish(
+        immediate_checkpoint=request.immediate_checkpoint,
+        retry_times=request.retry_times,
+        retry_sleep=request.retry_sleep,
+        bandwidth_limit=request.bwlimit,
+        reuse_backup=request.reuse_backup,
+        jobs=request.jobs,
+        manifest=request.manifest,
+        incremental=request.incremental,
+    )

@@ -1,0 +1,129 @@
+"""Follow backups on their way: what `barmanctl backup` shows."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from barmand.catalog.memory import Catalog
+from barmand.model.backup import ACTIVE, Backup, Status
+from barmand.model.errors import NotFound, Stopped, WaitTimeout
+from barmand.model.progress import Phase, Progress
+from barmand.outside.clock import monotonic
+from barmand.service.runner import Key, Runner
+from barmand.service.views import backup_view, progress_view
+from barmand.wire.lines import error_view
+from barmand.wire.messages import (
+    AnyNote,
+    BackupNote,
+    BackupsReply,
+    BackupView,
+    Problem,
+    ProblemNote,
+    ProgressNote,
+)
+
+TICK_SECONDS = 0.5
+
+Follow = Literal["queued", "copied", "done"]
+
+
+@dataclass(slots=True)
+class Watched:
+    """One backup as its watcher last saw it."""
+
+    key: Key
+    status: Status | None = None
+    progress: Progress | None = None
+    deadline: float | None = None
+    is_over: bool = False
+    view: BackupView | None = None
+
+
+@dataclass(slots=True)
+class Following:
+    """A conversation's state: what was asked for, what came of it."""
+
+    catalog: Catalog
+    runner: Runner
+    follow: Follow
+    wait_timeout: float | None
+    problems: list[Problem] = field(default_factory=list)
+
+    def notes(self, backups: Sequence[Backup]) -> Iterator[AnyNote | None]:
+        """Each change as it comes; None where nothing came for a while. Then `result`."""
+        self.watched = [Watched(Key("backup", each.server, each.id)) for each in backups]
+        while True:
+            seen = self.catalog.bell.count
+            for watched in self.watched:
+                if not watched.is_over:
+                    yield from self._look(watched)
+            if all(watched.is_over for watched in self.watched):
+                return
+            if self.runner.stopping.is_set():
+                raise Stopped(
+                    self.runner.stopping.reason,
+                    hint="`barmanctl list-backups` tells what became of the backups.",
+                )
+            yield None
+            self.catalog.bell.wait(seen, TICK_SECONDS)
+
+    def result(self) -> BackupsReply:
+        views = [watched.view for watched in self.watched if watched.view is not None]
+        codes = [problem.error.exit_code for problem in self.problems]
+        codes += [view.error.exit_code for view in views if view.error is not None]
+        return BackupsReply(backups=views, problems=self.problems, exit_code=next(iter(codes), 0))
+
+    watched: list[Watched] = field(default_factory=list)
+
+    def _look(self, watched: Watched) -> Iterator[AnyNote]:
+        key = watched.key
+        progress = self.runner.progress(key)
+        try:
+            backup = self.catalog.backups.get(key.server, key.backup_id)
+        except NotFound as error:
+            watched.is_over = True
+            yield self._problem(key.server, error)
+            return
+        if backup.status is not watched.status:
+            watched.status = backup.status
+            watched.view = backup_view(backup, self.catalog, progress)
+            watched.is_over = self._is_over(backup.status)
+            yield BackupNote(backup=watched.view)
+        if backup.status is Status.WAITING_FOR_WALS and not watched.is_over:
+            progress = Progress(Phase.WAITING_FOR_WAL)
+            yield from self._late(watched, backup)
+        if progress is not None and progress != watched.progress:
+            watched.progress = progress
+            yield ProgressNote(
+                server=key.server, backup_id=key.backup_id, progress=progress_view(progress)
+            )
+
+    def _is_over(self, status: Status) -> bool:
+        if self.follow == "queued":
+            return True
+        return status not in ACTIVE and (
+            self.follow == "copied" or status is not Status.WAITING_FOR_WALS
+        )
+
+    def _late(self, watched: Watched, backup: Backup) -> Iterator[AnyNote]:
+        """The wait for WAL may be bounded; the backup itself goes on waiting."""
+        if self.wait_timeout is None:
+            return
+        watched.deadline = watched.deadline or monotonic() + self.wait_timeout
+        if monotonic() < watched.deadline:
+            return
+        watched.is_over = True
+        watched.view = backup_view(backup, self.catalog, None)
+        names = ", ".join((watched.view.missing_wals or [])[:3])
+        yield self._problem(
+            backup.server,
+            WaitTimeout(
+                f"backup {backup.id} of {backup.server} still waits for WAL: {names}",
+                hint="It becomes DONE by itself once they arrive.",
+            ),
+        )
+
+    def _problem(self, server: str, error: Exception) -> ProblemNote:
+        view = error_view(error)
+        self.problems.append(Problem(server=server, error=view))
+        return ProblemNote(server=server, error=view)

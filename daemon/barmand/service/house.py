@@ -1,0 +1,84 @@
+"""What the daemon serves at this moment: one kit of operations for each server.
+
+Frozen. A reload builds a new house and swaps one reference; running work keeps the old one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from barmand.model.calendar import CronSchedule
+from barmand.model.errors import ConfigInvalid, NotFound, Refused
+from barmand.model.order import Order
+from barmand.operations.archive import Archive
+from barmand.operations.backup import TakeBackup
+from barmand.operations.check import Check
+from barmand.operations.delete import Delete
+from barmand.operations.rebuild import Rebuild
+from barmand.operations.restart import Restart
+from barmand.operations.restore import Restore
+from barmand.service.receivers import Source
+from barmand.storage.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """One healthy server: what is said of it, and what can be done for it."""
+
+    name: str
+    description: str | None
+    is_active: bool
+    method: str
+    conninfo: str
+    """With its password masked."""
+    told_settings: Mapping[str, object]
+    """Every option in force, secrets masked."""
+    order: Order
+    schedule: CronSchedule | None
+    schedule_grace: timedelta
+    layout: Layout
+    source: Source | None
+    """Where WAL is streamed from; None where it is pushed."""
+    take: TakeBackup
+    archive: Archive
+    delete: Delete
+    restore: Restore
+    check: Check
+    restart: Restart
+    rebuild: Rebuild
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class House:
+    """`broken` names servers with the problems that put them aside."""
+
+    config_file: Path
+    kits: Mapping[str, Kit]
+    broken: Mapping[str, Sequence[str]]
+    problems: Sequence[str]
+    warnings: Sequence[str]
+
+    @property
+    def names(self) -> list[str]:
+        return sorted({*self.kits, *self.broken})
+
+    def kit(self, server: str) -> Kit:
+        """Raises NotFound, or ConfigInvalid for a broken server."""
+        if server in self.broken:
+            raise ConfigInvalid(
+                f"server {server} is put aside: {'; '.join(self.broken[server])}",
+                hint="Mend its settings, then `barmanctl reload`.",
+            )
+        if server not in self.kits:
+            raise NotFound(
+                f"no server {server!r} is configured", hint="`barmanctl list-servers` names them."
+            )
+        return self.kits[server]
+
+    def working_kit(self, server: str) -> Kit:
+        """As `kit`, and the server is not switched off."""
+        kit = self.kit(server)
+        if not kit.is_active:
+            raise Refused(f"server {server} is inactive (active = false)")
+        return kit

@@ -1,0 +1,213 @@
+"""Requests that only look."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from barmand import __version__
+from barmand.catalog.memory import Catalog
+from barmand.model.backup import ACTIVE, Backup, Status
+from barmand.model.errors import CheckFailed, ConfigInvalid, NotFound, UsageError
+from barmand.model.finding import Finding
+from barmand.model.naming import find
+from barmand.service.house import House, Kit
+from barmand.service.receivers import Receivers
+from barmand.service.runner import Key, Runner
+from barmand.service.views import backup_view, receiver_view
+from barmand.wire.messages import (
+    PROTOCOL_VERSION,
+    AskStatus,
+    BackupListReply,
+    BackupReply,
+    BackupView,
+    CheckReply,
+    CheckServer,
+    DaemonStatus,
+    FindingView,
+    ListBackups,
+    ListServers,
+    Ping,
+    Pong,
+    Reply,
+    ServerCheck,
+    ServerDetails,
+    ServerDetailsReply,
+    ServersReply,
+    ServerStatus,
+    ServerView,
+    ShowBackup,
+    ShowServers,
+    StatusReply,
+)
+
+Look = Ping | AskStatus | ListBackups | ShowBackup | CheckServer | ListServers | ShowServers
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """`next_ring` tells when a server's schedule rings next."""
+
+    catalog: Catalog
+    runner: Runner
+    receivers: Receivers
+    next_ring: Callable[[str], datetime | None]
+    started_at: datetime
+
+    def answer(self, request: Look, house: House) -> Reply:
+        match request:
+            case Ping():
+                return Pong(version=__version__, protocol=PROTOCOL_VERSION, pid=os.getpid())
+            case AskStatus():
+                return self._status(request, house)
+            case ListBackups():
+                return self._list_backups(request, house)
+            case ShowBackup():
+                backup = self._found(request, house)
+                return BackupReply(backup=self._view(backup))
+            case CheckServer():
+                return self._check(request, house)
+            case ListServers():
+                return ServersReply(servers=[_server_view(name, house) for name in house.names])
+            case ShowServers():
+                return self._show_servers(request, house)
+
+    def expand(self, servers: Sequence[str], house: House) -> list[str]:
+        """`all` becomes every server by name; the order given is kept, each name once."""
+        if "all" not in servers:
+            return list(dict.fromkeys(servers))
+        if len(servers) > 1:
+            raise UsageError("`all` cannot be given together with names of servers")
+        return house.names
+
+    def _found(self, request: ShowBackup, house: House) -> Backup:
+        backups = self.catalog.backups.of_server(request.server)
+        if not backups:
+            self._demand_known([request.server], house)
+        return find(backups, request.server, request.backup)
+
+    def _list_backups(self, request: ListBackups, house: House) -> Reply:
+        servers = request.servers or self._all_names(house)
+        self._demand_known(servers, house)
+        backups = [
+            backup
+            for server in dict.fromkeys(servers)
+            for backup in reversed(self.catalog.backups.of_server(server))
+        ]
+        return BackupListReply(backups=[self._view(backup) for backup in backups])
+
+    def _all_names(self, house: House) -> list[str]:
+        """Also those that are in no INI any more but have backups."""
+        return sorted({*house.names, *self.catalog.backups.servers()})
+
+    def _demand_known(self, servers: Sequence[str], house: House) -> None:
+        known = self._all_names(house)
+        for server in servers:
+            if server not in known:
+                raise NotFound(
+                    f"no server {server!r} is configured",
+                    hint="`barmanctl list-servers` names them.",
+                )
+
+    def _view(self, backup: Backup) -> BackupView:
+        progress = self.runner.progress(Key("backup", backup.server, backup.id))
+        return backup_view(backup, self.catalog, progress)
+
+    def _check(self, request: CheckServer, house: House) -> Reply:
+        checks: list[ServerCheck] = []
+        codes: list[int] = []
+        for server in self.expand(request.servers, house):
+            try:
+                found = house.kit(server).check.findings()
+            except ConfigInvalid as failure:
+                found = [Finding("configuration", False, failure.message)]
+            except NotFound as failure:
+                found = [Finding("configuration", False, failure.message)]
+                codes.append(failure.exit_code)
+            is_ok = all(finding.is_ok for finding in found)
+            codes += [] if is_ok else [CheckFailed.exit_code]
+            views = [FindingView(name=f.name, ok=f.is_ok, hint=f.hint) for f in found]
+            checks.append(ServerCheck(server=server, ok=is_ok, findings=views))
+        return CheckReply(servers=checks, exit_code=next(iter(codes), 0))
+
+    def _show_servers(self, request: ShowServers, house: House) -> Reply:
+        servers = self.expand(request.servers, house)
+        self._demand_known(servers, house)
+        details: list[ServerDetails] = []
+        for server in servers:
+            view = _server_view(server, house)
+            kit = house.kits.get(server)
+            details.append(
+                ServerDetails(
+                    server=server,
+                    state=view.state,
+                    problems=view.problems,
+                    settings=dict(kit.told_settings) if kit else {},
+                    system_id=self.catalog.servers.system_id(server),
+                )
+            )
+        return ServerDetailsReply(servers=details)
+
+    def _status(self, request: AskStatus, house: House) -> Reply:
+        servers = list(dict.fromkeys(request.servers)) or house.names
+        self._demand_known(servers, house)
+        return StatusReply(
+            daemon=DaemonStatus(
+                version=__version__,
+                protocol=PROTOCOL_VERSION,
+                pid=os.getpid(),
+                started_at=self.started_at,
+                config_file=str(house.config_file),
+                config_problems=list(house.problems),
+                config_warnings=list(house.warnings),
+            ),
+            servers=[self._server_status(server, house) for server in servers],
+        )
+
+    def _server_status(self, server: str, house: House) -> ServerStatus:
+        view = _server_view(server, house)
+        backups = self.catalog.backups.of_server(server)
+        kit = house.kits.get(server)
+        last_wal = self.catalog.wal_runs.last_archived(server)
+        active = [backup for backup in backups if backup.status in ACTIVE]
+        usable = [b for b in backups if b.status in (Status.DONE, Status.WAITING_FOR_WALS)]
+        return ServerStatus(
+            server=server,
+            state=view.state,
+            problems=view.problems,
+            active_backup=self._view(active[0]) if active else None,
+            last_backup=self._view(usable[-1]) if usable else None,
+            waiting_backups=_ids(backups, Status.WAITING_FOR_WALS),
+            failed_backups=len(_ids(backups, Status.FAILED)),
+            done_backups=len(_ids(backups, Status.DONE)),
+            receiver=None
+            if kit is None or kit.source is None
+            else receiver_view(self.receivers.state(server), kit.source.slot_name),
+            last_archived_wal=last_wal.name if last_wal else None,
+            last_archived_at=last_wal.at if last_wal else None,
+            archived_wals=self.catalog.wal_runs.count(server),
+            next_scheduled_backup=self.next_ring(server),
+        )
+
+
+def _ids(backups: Sequence[Backup], status: Status) -> list[str]:
+    return [backup.id for backup in backups if backup.status is status]
+
+
+def _server_view(server: str, house: House) -> ServerView:
+    kit: Kit | None = house.kits.get(server)
+    state = "unconfigured"
+    if server in house.broken:
+        state = "broken"
+    elif kit is not None:
+        state = "active" if kit.is_active else "inactive"
+    return ServerView(
+        server=server,
+        description=kit.description if kit else None,
+        state=state,
+        problems=list(house.broken.get(server, [])),
+        method=kit.method if kit else None,
+        backup_directory=str(kit.layout.home) if kit else None,
+        conninfo=kit.conninfo if kit else None,
+        backup_schedule=kit.schedule.text if kit and kit.schedule else None,
+    )

@@ -1,0 +1,162 @@
+"""Keeps one pg_receivewal alive per streaming server, each in a thread of its own."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from barmand.model.errors import Failure, Stopped, StorageFailed
+from barmand.outside.clock import monotonic
+from barmand.service.stopping import StopFlag
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+STEADY_SECONDS = 60.0
+"""A stream that held this long begins again with the shortest pause."""
+
+
+class State(StrEnum):
+    STARTING = "starting"
+    STREAMING = "streaming"
+    PAUSING = "pausing"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Receiving:
+    """What is known of one receiver. `attempt_at` is on the monotonic clock."""
+
+    state: State = State.STARTING
+    restarts: int = 0
+    attempt_at: float | None = None
+    last_error: str | None = None
+
+
+class Program(Protocol):
+    def receive(self, *, stop: StopFlag, on_start: Callable[[], None]) -> None: ...
+
+
+class SlotKeeper(Protocol):
+    def create_slot(self, name: str) -> None: ...
+
+    def slot(self, name: str) -> object | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where one server's WAL is streamed from. Equal sources need no restart at a reload."""
+
+    server: str
+    program: Program
+    keeper: SlotKeeper
+    slot_name: str | None
+    makes_slot: bool
+    directory: Path
+
+    def demand_slot(self) -> None:
+        """The slot reserves WAL from the first contact on, before the first backup."""
+        if self.slot_name is not None and self.makes_slot:
+            if self.keeper.slot(self.slot_name) is None:
+                self.keeper.create_slot(self.slot_name)
+                log.info("replication slot made", slot=self.slot_name)
+
+
+class Receivers:
+    def __init__(self, on_change: Callable[[str], None]) -> None:
+        self._lock = threading.Lock()
+        self._states: dict[str, Receiving] = {}
+        self._running: dict[str, tuple[Source, StopFlag, threading.Thread]] = {}
+        self._on_change = on_change
+
+    def serve(self, sources: Mapping[str, Source]) -> None:
+        """Stop what is not wanted any more, start what is new or changed."""
+        for server, (source, _, _) in list(self._running.items()):
+            if sources.get(server) != source:
+                self._end([server], "its settings changed")
+        for server, source in sources.items():
+            if server not in self._running:
+                self._begin(server, source)
+
+    def stop(self, reason: str) -> None:
+        self._end(list(self._running), reason)
+
+    def state(self, server: str) -> Receiving | None:
+        with self._lock:
+            return self._states.get(server)
+
+    def is_streaming(self, server: str) -> bool:
+        found = self.state(server)
+        return found is not None and found.state is State.STREAMING
+
+    def _begin(self, server: str, source: Source) -> None:
+        stop = StopFlag()
+        self._set(server, Receiving())
+        thread = threading.Thread(
+            target=self._keep_alive, args=(source, stop), name=f"receiver {server}"
+        )
+        self._running[server] = (source, stop, thread)
+        thread.start()
+
+    def _end(self, servers: list[str], reason: str) -> None:
+        ending = [(server, *self._running.pop(server)) for server in servers]
+        for _, _, stop, _ in ending:
+            stop.stop(reason)
+        for server, _, _, thread in ending:
+            thread.join()
+            with self._lock:
+                self._states.pop(server, None)
+
+    def _keep_alive(self, source: Source, stop: StopFlag) -> None:
+        """One receiver's life: what happens to it ends here, and is told."""
+        with structlog.contextvars.bound_contextvars(server=source.server, job="receive-wal"):
+            pause = FIRST_PAUSE_SECONDS
+            while not stop.is_set():
+                begun = monotonic()
+                try:
+                    self._receive(source, stop)
+                except Stopped:
+                    break
+                except Failure as failure:
+                    self._tell_lost(source, failure.message)
+                except Exception:
+                    log.exception("receiver ended in a fault of barmand")
+                    self._tell_lost(source, "a fault of barmand; its journal has the traceback")
+                if monotonic() - begun > STEADY_SECONDS:
+                    pause = FIRST_PAUSE_SECONDS
+                self._change(source.server, state=State.PAUSING, attempt_at=monotonic() + pause)
+                stop.wait(pause)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            self._change(source.server, state=State.STOPPED, attempt_at=None)
+
+    def _receive(self, source: Source, stop: StopFlag) -> None:
+        if not source.directory.is_dir():
+            raise StorageFailed(f"{source.directory} does not exist: is its file system mounted?")
+        self._change(source.server, state=State.STARTING, attempt_at=None)
+        source.demand_slot()
+
+        def flowing() -> None:
+            self._change(source.server, state=State.STREAMING, last_error=None)
+            log.info("WAL streaming started", slot=source.slot_name)
+
+        source.program.receive(stop=stop, on_start=flowing)
+
+    def _tell_lost(self, source: Source, why: str) -> None:
+        found = self.state(source.server) or Receiving()
+        if found.last_error != why:  # the same reason at each attempt is told once
+            log.warning("WAL streaming interrupted", error=why)
+        self._change(source.server, restarts=found.restarts + 1, last_error=why)
+
+    def _change(self, server: str, **facts: object) -> None:
+        found = self.state(server) or Receiving()
+        self._set(server, replace(found, **facts))  # type: ignore[arg-type] # fields named above
+        self._on_change(server)
+
+    def _set(self, server: str, receiving: Receiving) -> None:
+        with self._lock:
+            self._states[server] = receiving

@@ -1,0 +1,190 @@
+"""The one door through which work starts.
+
+Two kinds: jobs (backups, restores), a few at a time and each with a stop of its own; and chores
+(archiving passes, polls), on a small pool of their own so that WAL never queues behind a copy. A
+chore that is asked for while it waits is done once; asked for while it runs, once more after that.
+"""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import structlog
+
+from barmand.model.errors import Failure, Refused
+from barmand.model.progress import Phase, Progress
+from barmand.outside.clock import monotonic
+from barmand.service.stopping import StopFlag
+
+log = structlog.get_logger()
+
+CHORE_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a job works on. `deed` is "backup" or "restore"."""
+
+    deed: str
+    server: str
+    backup_id: str
+
+
+class _Ring(Enum):
+    """A chore's name in the runner: asked for, being done, asked for again meanwhile."""
+
+    WAITING = auto()
+    HEARD = auto()
+    AGAIN = auto()
+
+
+@dataclass(slots=True)
+class Job:
+    """One piece of work, from its queueing to its end. Its fields change under the runner's lock."""
+
+    key: Key
+    stop: StopFlag = field(default_factory=StopFlag)
+    has_begun: bool = False
+    is_withdrawn: bool = False
+    progress: Progress = Progress(Phase.QUEUED)
+    phase_since: float = 0.0
+
+
+class Runner:
+    def __init__(self, workers: int) -> None:
+        self._lock = threading.Lock()
+        self._ended = threading.Condition(self._lock)
+        self._jobs: dict[Key, Job] = {}
+        self._chores: dict[str, _Ring] = {}
+        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+        self._chore_pool = ThreadPoolExecutor(CHORE_THREADS, thread_name_prefix="chore")
+        self.stopping = StopFlag()
+
+    # ------------------------------------------------------------------------------------- jobs
+    def enlist(self, key: Key) -> Job:
+        """A job that is queued: it can be withdrawn, and nobody takes it for lost. Raises Refused."""
+        job = Job(key)
+        with self._lock:
+            if key in self._jobs:
+                raise Refused(f"a {key.deed} of {key.backup_id} of {key.server} is under way")
+            self._jobs[key] = job
+            if self.stopping.is_set():
+                job.stop.stop(self.stopping.reason)
+        return job
+
+    def submit(self, work: Callable[[], None]) -> Future[None]:
+        """Run `work` on a worker thread; it begins and ends its jobs through `perform`."""
+        return self._workers.submit(_bounded, work)
+
+    def perform(self, job: Job, work: Callable[[Job], None]) -> None:
+        """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
+        with self._lock:
+            job.has_begun = not job.is_withdrawn
+        try:
+            if job.has_begun:
+                with structlog.contextvars.bound_contextvars(
+                    server=job.key.server, backup_id=job.key.backup_id, job=job.key.deed
+                ):
+                    _bounded(lambda: work(job))
+        finally:
+            with self._lock:
+                self._discharge(job)
+
+    def wait_for_end(self, key: Key, seconds: float) -> None:
+        """Until the job has ended, or for so many seconds."""
+        with self._lock:
+            self._ended.wait_for(lambda: key not in self._jobs, seconds)
+
+    def withdraw(self, key: Key, reason: str) -> bool | None:
+        """Stop a job. True: it had not begun, and never will. None: there is no such job."""
+        with self._lock:
+            job = self._jobs.get(key)
+            if job is None:
+                return None
+            job.stop.stop(reason)
+            if job.has_begun:
+                return False
+            job.is_withdrawn = True
+            self._discharge(job)
+            return True
+
+    def has(self, key: Key) -> bool:
+        with self._lock:
+            return key in self._jobs
+
+    def reporter(self, job: Job) -> Callable[[Phase, int | None, int | None], None]:
+        """What the work calls to tell how far it is; its elapsed time counts within the phase."""
+
+        def report(phase: Phase, done: int | None, total: int | None) -> None:
+            now = monotonic()
+            with self._lock:
+                if job.progress.phase is not phase:
+                    job.phase_since = now
+                job.progress = Progress(phase, done, total, now - job.phase_since)
+
+        return report
+
+    def progress(self, key: Key) -> Progress | None:
+        with self._lock:
+            job = self._jobs.get(key)
+            return None if job is None else job.progress
+
+    def all_progress(self) -> list[tuple[Key, Progress]]:
+        with self._lock:
+            return [(job.key, job.progress) for job in self._jobs.values() if job.has_begun]
+
+    def _discharge(self, job: Job) -> None:
+        if self._jobs.get(job.key) is job:
+            del self._jobs[job.key]
+            self._ended.notify_all()
+
+    # ----------------------------------------------------------------------------------- chores
+    def ring(self, name: str, chore: Callable[[], None]) -> None:
+        """Have `chore` done soon; one of a name at a time."""
+        with self._lock:
+            if self.stopping.is_set():
+                return
+            if name in self._chores:
+                if self._chores[name] is _Ring.HEARD:
+                    self._chores[name] = _Ring.AGAIN
+                return
+            self._chores[name] = _Ring.WAITING
+            self._chore_pool.submit(self._do_chore, name, chore)
+
+    def apart(self, job: Job, work: Callable[[Job], None]) -> None:
+        """Perform a job on the chores' pool: what should not wait behind copies."""
+        self._chore_pool.submit(self.perform, job, work)
+
+    def _do_chore(self, name: str, chore: Callable[[], None]) -> None:
+        with self._lock:
+            self._chores[name] = _Ring.HEARD
+        server = name.partition(" ")[2]
+        with structlog.contextvars.bound_contextvars(server=server, job=name):
+            _bounded(chore)
+        with self._lock:
+            if self._chores.pop(name) is not _Ring.AGAIN:
+                return
+        self.ring(name, chore)
+
+    # ------------------------------------------------------------------------------------- stop
+    def stop(self, reason: str) -> None:
+        """Stop all work and wait for its end: programs get their grace, nothing new begins."""
+        with self._lock:
+            self.stopping.stop(reason)
+            for job in self._jobs.values():
+                job.stop.stop(reason)
+        self._workers.shutdown(wait=True)
+        self._chore_pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _bounded(work: Callable[[], None]) -> None:
+    """One of the two boundaries: what happens in `work` is told and ends here; the daemon lives."""
+    try:
+        work()
+    except Failure as failure:
+        # Stored and told where it happened; this line is for those that had no such place.
+        log.debug("work ended in failure", code=failure.kind, error=failure.message)
+    except Exception:
+        log.exception("work ended in a fault of barmand")

@@ -1,0 +1,121 @@
+"""What we know, in the shapes of the wire."""
+
+from datetime import UTC, datetime
+
+from barmand.catalog.memory import Catalog
+from barmand.model.backup import Backup, Copied, Reason, Status
+from barmand.model.errors import exit_code_of
+from barmand.model.progress import Progress
+from barmand.model.wal import Run, Segment, format_lsn, missing
+from barmand.operations.archive import names_of
+from barmand.outside.clock import monotonic
+from barmand.service.receivers import Receiving, State
+from barmand.wire.messages import (
+    BackupView,
+    ErrorView,
+    ProgressView,
+    ReceiverView,
+    TablespaceView,
+)
+
+MOST_MISSING = 1000
+
+
+def backup_view(backup: Backup, catalog: Catalog, progress: Progress | None) -> BackupView:
+    """One backup; its missing segments are counted only while it waits for them."""
+    cluster, copied = backup.cluster, backup.copied
+    gaps = _gaps(backup, catalog)
+    size = cluster.segment_size if cluster else 0
+    needed = backup.needed()
+    return BackupView(
+        server=backup.server,
+        backup_id=backup.id,
+        name=backup.name,
+        status=backup.status.value,
+        method=backup.method,
+        requester=backup.requester or None,
+        queued_at=backup.queued_at.astimezone(UTC),
+        started_at=_utc(backup.started_at),
+        begin_time=_utc(copied.begin_time) if copied else None,
+        end_time=_utc(copied.end_time) if copied else None,
+        copied_at=_utc(backup.copied_at),
+        ended_at=_utc(backup.ended_at),
+        begin_lsn=format_lsn(copied.begin_lsn) if copied else None,
+        end_lsn=format_lsn(copied.end_lsn) if copied else None,
+        begin_wal=_segment_name(needed, needed.first, size) if needed else None,
+        end_wal=_segment_name(needed, needed.last, size) if needed else None,
+        timeline=copied.timeline if copied else None,
+        size_bytes=copied.size if copied else None,
+        deduplicated_size_bytes=copied.deduplicated_size if copied else None,
+        cluster_size_bytes=cluster.size if cluster else None,
+        wal_segment_size_bytes=cluster.segment_size if cluster else None,
+        copy_seconds=_seconds(copied),
+        system_id=cluster.system_id if cluster else None,
+        postgres_version=cluster.version if cluster else None,
+        pgdata=cluster.pgdata if cluster else None,
+        data_checksums=cluster.data_checksums if cluster else None,
+        tablespaces=[
+            TablespaceView(name=space.name, oid=space.oid, location=space.location)
+            for space in (cluster.tablespaces if cluster else ())
+        ],
+        parent_backup_id=backup.parent_id,
+        missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
+        missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
+        progress=None if progress is None else progress_view(progress),
+        error=None if backup.reason is None else reason_view(backup.reason),
+    )
+
+
+def progress_view(progress: Progress) -> ProgressView:
+    return ProgressView(
+        phase=progress.phase.value,
+        bytes_done=progress.bytes_done,
+        bytes_total=progress.bytes_total,
+        bytes_per_second=progress.bytes_per_second,
+        seconds_left=progress.seconds_left,
+    )
+
+
+def reason_view(reason: Reason) -> ErrorView:
+    return ErrorView(
+        code=reason.code,
+        exit_code=exit_code_of(reason.code),
+        message=reason.message,
+        hint=reason.hint,
+    )
+
+
+def receiver_view(receiving: Receiving | None, slot_name: str | None) -> ReceiverView:
+    found = receiving or Receiving(state=State.STOPPED)
+    pause = None if found.attempt_at is None else max(0.0, found.attempt_at - monotonic())
+    return ReceiverView(
+        state=found.state.value,
+        slot_name=slot_name,
+        restarts=found.restarts,
+        next_attempt_seconds=pause,
+        last_error=found.last_error,
+    )
+
+
+def _gaps(backup: Backup, catalog: Catalog) -> list[Run] | None:
+    match backup.status:
+        case Status.WAITING_FOR_WALS:
+            needed = backup.needed()
+            held = list(catalog.wal_runs.of_server(backup.server))
+            return [] if needed is None else missing(needed, held)
+        case Status.DONE:
+            return []
+        case _:
+            return None
+
+
+def _segment_name(needed: Run, number: int, size: int) -> str:
+    return Segment(needed.timeline, number).name(size)
+
+
+def _seconds(copied: Copied | None) -> float | None:
+    return None if copied is None else round(copied.copy_seconds, 3)
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)

@@ -1,0 +1,86 @@
+"""Rings the moment a WAL file arrives: inotify's only door, in a thread of its own."""
+
+import os
+import selectors
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+from inotify_simple import INotify, flags
+
+log = structlog.get_logger()
+
+_ARRIVED = flags.CLOSE_WRITE | flags.MOVED_TO | flags.ONLYDIR
+
+
+class Watcher:
+    """`on_arrival` is told the server. The poll is the safety net for what inotify cannot see."""
+
+    def __init__(self, on_arrival: Callable[[str], None]) -> None:
+        self._on_arrival = on_arrival
+        self._inotify = INotify()
+        self._bell = os.eventfd(0)
+        self._servers: dict[int, str] = {}
+        self._paths: dict[Path, int] = {}
+        self._thread = threading.Thread(target=self._watch, name="watcher")
+
+    def serve(self, directories: Mapping[str, Sequence[Path]]) -> None:
+        """Watch these directories of each server, and no others."""
+        wanted = {path: server for server, paths in directories.items() for path in paths}
+        for path in set(self._paths) - set(wanted):
+            number = self._paths.pop(path)
+            self._servers.pop(number, None)
+            self._forget(number)
+        for path, server in wanted.items():
+            self._add(path, server)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        os.eventfd_write(self._bell, 1)
+        self._thread.join()
+        self._inotify.close()
+        os.close(self._bell)
+
+    def _add(self, path: Path, server: str) -> None:
+        try:
+            number = self._inotify.add_watch(path, _ARRIVED)
+        except OSError as error:
+            log.warning(
+                "directory not watched, only polled",
+                server=server,
+                path=str(path),
+                error=error.strerror,
+            )
+        else:
+            self._paths[path] = number
+            self._servers[number] = server
+
+    def _forget(self, number: int) -> None:
+        try:
+            self._inotify.rm_watch(number)
+        except OSError as error:
+            log.debug("watch was gone already", error=error.strerror)
+
+    def _watch(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._inotify.fileno(), selectors.EVENT_READ)
+            selector.register(self._bell, selectors.EVENT_READ)
+            while True:
+                ready = {key.fd for key, _ in selector.select()}
+                if self._bell in ready:
+                    return
+                self._ring()
+
+    def _ring(self) -> None:
+        """Once for each server, however many files came; an overflow of the queue rings for all."""
+        numbers = {event.wd for event in self._inotify.read(timeout=0)}
+        servers = set(self._servers.values()) if -1 in numbers else set()
+        servers |= {self._servers[number] for number in numbers if number in self._servers}
+        for server in servers:
+            self._on_arrival(server)

@@ -1,0 +1,483 @@
+"""Every setting, once: name, type, default, meaning.
+
+A field is the option: its name is the INI key, its annotation picks the reader, its default is the
+default, its documentation is beside it. Nothing else to edit to add an option. This file is long
+because it is a table: the options we carry, and Barman's that we do not.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from datetime import timedelta
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Annotated, get_args, get_type_hints
+
+from barmand.settings.values import (
+    FALSE,
+    TRUE,
+    ApplicationName,
+    Bandwidth,
+    Connection,
+    Flag,
+    Folder,
+    Folders,
+    GroupName,
+    Kind,
+    Schedule,
+    Seconds,
+    SlotName,
+    SocketPath,
+    Span,
+    Text,
+    choice,
+    seconds,
+    whole,
+)
+
+# The second overrides the first.
+GLOBAL_SECTIONS = ("barman", "barmand")
+
+
+@dataclass(frozen=True, slots=True)
+class Doc:
+    """What an option means; `is_server_only` if the global section cannot give it a default."""
+
+    text: str
+    is_server_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A default made of other options, of those above it and of the server's name."""
+
+    template: str
+
+    def text(self, known: Mapping[str, str]) -> str | None:
+        """None while something it is made of is missing: that is then the problem to tell."""
+        try:
+            return self.template.format_map(known)
+        except KeyError:
+            return None
+
+
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARNING = "WARNING"
+    ERROR = "ERROR"
+    CRITICAL = "CRITICAL"
+
+
+class BackupMethod(StrEnum):
+    """Barman's methods; this version carries `postgres`."""
+
+    RSYNC = "rsync"
+    LOCAL_RSYNC = "local-rsync"
+    POSTGRES = "postgres"
+    SNAPSHOT = "snapshot"
+
+
+class CreateSlot(StrEnum):
+    MANUAL = "manual"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonSettings:
+    """[barmand], or Barman's [barman]."""
+
+    barman_home: Annotated[Folder, Doc("Where backups and WAL of every server lie.")]
+    configuration_files_directory: Annotated[
+        Folder | None,
+        Doc("Every *.conf in this folder is read as well, for more servers."),
+    ] = None
+    log_level: Annotated[
+        LogLevel, choice(LogLevel), Doc("Messages below this level are not written.")
+    ] = LogLevel.INFO
+    state_directory: Annotated[
+        Folder, Doc("barmand only: where the catalogue's database lies, on a local disk.")
+    ] = Path("/var/lib/barmand")
+    control_socket: Annotated[
+        SocketPath, Doc("barmand only: where barmanctl finds the daemon.")
+    ] = Path("/run/barmand/barmand.sock")
+    control_group: Annotated[
+        GroupName | None,
+        Doc(
+            "barmand only: members of this group may give every command. None: only root "
+            "and the daemon's own user may."
+        ),
+    ] = None
+    monitor_group: Annotated[
+        GroupName | None,
+        Doc("barmand only: members of this group may ask, but change nothing."),
+    ] = None
+    max_parallel_backups: Annotated[
+        int, whole(1, 1000), Doc("barmand only: how many servers are backed up at the same time.")
+    ] = 4
+    wal_poll_interval: Annotated[
+        int,
+        seconds(1),
+        Doc(
+            "barmand only: how often incoming WAL is looked for. File-system events tell at "
+            "once; this is the safety net behind them."
+        ),
+    ] = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """One section per server; what the global section may give is inherited from there."""
+
+    name: str
+    active: Annotated[
+        Flag, Doc("Off for maintenance: nothing is done for this server.", is_server_only=True)
+    ] = True
+    description: Annotated[Text | None, Doc("A line for people to read.", is_server_only=True)] = (
+        None
+    )
+
+    conninfo: Annotated[
+        Connection,
+        Doc(
+            "How to connect to PostgreSQL. A password is better kept in a pgpass file.",
+            is_server_only=True,
+        ),
+    ]
+    streaming_conninfo: Annotated[
+        Connection,
+        Derived("{conninfo}"),
+        Doc(
+            "How to connect for replication: the base backup and the WAL stream.",
+            is_server_only=True,
+        ),
+    ]
+    wal_conninfo: Annotated[
+        Connection | None,
+        Doc(
+            "How to connect to the server that WAL comes from, if it is another one.",
+            is_server_only=True,
+        ),
+    ] = None
+    wal_streaming_conninfo: Annotated[
+        Connection | None,
+        Doc(
+            "How to connect for replication to the server that WAL comes from, if it is "
+            "another one.",
+            is_server_only=True,
+        ),
+    ] = None
+    primary_conninfo: Annotated[
+        Connection | None,
+        Doc(
+            "How to connect to the primary when conninfo points to a standby: there, WAL "
+            "segments can be closed.",
+            is_server_only=True,
+        ),
+    ] = None
+    path_prefix: Annotated[
+        Folders, Doc("Where PostgreSQL's programs are looked for, before PATH.")
+    ] = ()
+
+    backup_method: Annotated[
+        BackupMethod,
+        choice(BackupMethod),
+        Doc(
+            "How a base backup is copied. This version carries postgres (pg_basebackup) only; "
+            "as the default is Barman's, the option must be set."
+        ),
+    ] = BackupMethod.RSYNC
+    backup_schedule: Annotated[
+        Schedule | None,
+        Doc(
+            "barmand only: when to take a backup without being asked, such as 0 2 * * * or "
+            "@daily; then perhaps zone=Europe/Rome and jitter=10m. None: only when asked."
+        ),
+    ] = None
+    backup_schedule_grace: Annotated[
+        Span,
+        Doc(
+            "barmand only: a scheduled backup missed while the daemon was down is made up for "
+            "at its start, if it was due no longer ago than this."
+        ),
+    ] = timedelta(hours=12)
+    immediate_checkpoint: Annotated[
+        Flag, Doc("Start a backup with a fast checkpoint: sooner, but with a burst of writes.")
+    ] = False
+    bandwidth_limit: Annotated[Bandwidth, Doc("The most a base backup takes from the network.")] = (
+        None
+    )
+    parallel_jobs: Annotated[
+        int, whole(1, 1000), Doc("Copies side by side; pg_basebackup is always one stream.")
+    ] = 1
+    basebackup_retry_times: Annotated[
+        int, whole(0, 1000), Doc("How often a failed copy is tried again.")
+    ] = 0
+    basebackup_retry_sleep: Annotated[Seconds, Doc("The pause before a copy's next try.")] = 30
+    keepalive_interval: Annotated[
+        Seconds,
+        Doc(
+            "How often an idle connection is kept awake during a backup; 0 is never.",
+            is_server_only=True,
+        ),
+    ] = 60
+    check_timeout: Annotated[
+        Seconds, Doc("How long the check of a server may take; 0 is without end.")
+    ] = 30
+    minimum_redundancy: Annotated[
+        int, whole(0, 1_000_000), Doc("Backups that deletion must leave.")
+    ] = 0
+
+    archiver: Annotated[
+        Flag, Doc("PostgreSQL's archive_command brings WAL. On if both archivers are off.")
+    ] = False
+    streaming_archiver: Annotated[Flag, Doc("barmand fetches WAL with pg_receivewal.")] = False
+    streaming_archiver_name: Annotated[
+        ApplicationName, Doc("The application_name of the WAL stream.")
+    ] = "barman_receive_wal"
+    streaming_backup_name: Annotated[
+        ApplicationName, Doc("The application_name of a base backup's connection.")
+    ] = "barman_streaming_backup"
+    slot_name: Annotated[
+        SlotName | None,
+        Doc("The replication slot that makes PostgreSQL keep WAL until it has been received."),
+    ] = None
+    create_slot: Annotated[
+        CreateSlot, choice(CreateSlot), Doc("With auto, a missing slot is made.")
+    ] = CreateSlot.MANUAL
+
+    backup_directory: Annotated[
+        Folder,
+        Derived("{barman_home}/{name}"),
+        Doc("Where everything of this server lies.", is_server_only=True),
+    ]
+    basebackups_directory: Annotated[
+        Folder, Derived("{backup_directory}/base"), Doc("Base backups.", is_server_only=True)
+    ]
+    wals_directory: Annotated[
+        Folder, Derived("{backup_directory}/wals"), Doc("The WAL archive.", is_server_only=True)
+    ]
+    incoming_wals_directory: Annotated[
+        Folder,
+        Derived("{backup_directory}/incoming"),
+        Doc("Where archive_command leaves WAL.", is_server_only=True),
+    ]
+    streaming_wals_directory: Annotated[
+        Folder,
+        Derived("{backup_directory}/streaming"),
+        Doc("Where pg_receivewal writes.", is_server_only=True),
+    ]
+    errors_directory: Annotated[
+        Folder,
+        Derived("{backup_directory}/errors"),
+        Doc("Files that are no WAL, or not the same WAL twice.", is_server_only=True),
+    ]
+
+
+# ------------------------------------------------------------------------------ what the fields say
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One field, as a reader of INI files sees it."""
+
+    key: str
+    kind: Kind
+    doc: Doc
+    is_optional: bool
+    default: object
+    derived: Derived | None
+
+    @property
+    def is_required(self) -> bool:
+        return self.default is MISSING and self.derived is None
+
+    def read(self, text: str) -> object:
+        """An empty text is the absence of an optional value: it undoes what is inherited."""
+        return None if self.is_optional and not text else self.kind.read(text)
+
+
+@cache
+def options(section: type[DaemonSettings | ServerSettings]) -> Mapping[str, Option]:
+    """The options of a kind of section by key, in their order in the file."""
+    hints = get_type_hints(section, include_extras=True)
+    found = (_option(field, hints[field.name]) for field in fields(section))
+    return {option.key: option for option in found if option is not None}
+
+
+def _option(field: "Field[object]", hint: object) -> Option | None:
+    marks = tuple(_marks(hint))
+    docs = [mark for mark in marks if isinstance(mark, Doc)]
+    if not docs:  # the server's name: a section's header, not an option
+        return None
+    return Option(
+        key=field.name,
+        kind=next(mark for mark in marks if isinstance(mark, Kind)),
+        doc=docs[0],
+        is_optional=type(None) in get_args(get_args(hint)[0]),
+        default=field.default,
+        derived=next((mark for mark in marks if isinstance(mark, Derived)), None),
+    )
+
+
+def _marks(hint: object) -> Iterator[object]:
+    """What stands beside the type in Annotated, and beside the parts of `Annotated | None`."""
+    yield from getattr(hint, "__metadata__", ())
+    for part in get_args(get_args(hint)[0]) if get_args(hint) else ():
+        yield from getattr(part, "__metadata__", ())
+
+
+# ---------------------------------------------------------------------------- Barman's, not carried
+
+
+@dataclass(frozen=True, slots=True)
+class NotCarried:
+    """Why, or what happens instead; harmless with the words that change nothing.
+
+    With `is_unsafe`, a server whose file asks for it must not run as if it had not.
+    """
+
+    reason: str
+    harmless: frozenset[str] = frozenset()
+    is_unsafe: bool = False
+
+    def is_harmless(self, text: str, known: Mapping[str, str]) -> bool:
+        """Is this Barman's own default, or no value at all?"""
+        words = {Derived(word).text(known) for word in self.harmless}
+        return not text or text in words or text.lower() in words
+
+
+def _except(*words: str) -> frozenset[str]:
+    return frozenset(words)
+
+
+_HOOKS = {
+    f"{phase}_{event}{retry}_script": NotCarried("hook scripts are not run yet")
+    for event in ("backup", "delete", "archive", "wal_delete", "recovery")
+    for phase in ("pre", "post")
+    for retry in ("", "_retry")
+}
+_RSYNC_ONLY = "only for the rsync methods, which this version does not carry"
+_PACKING = "base backups are stored as plain files, not packed"
+_STORED_PLAIN = "WAL is stored uncompressed for now"
+_NO_PRUNING = "nothing is deleted by itself yet"
+_NO_AGE_CHECK = "the check does not look at ages, sizes and queues yet"
+_BY_SYSTEMD = "the service manager decides this for a daemon"
+_NO_LOCKS = "one daemon needs no lock files"
+_ALL_AT_ONCE = "WAL is archived as it comes, without batches"
+_AT_RESTORE = "not used by this version's restore"
+_NO_MODELS = "models are not carried"
+
+NOT_CARRIED: Mapping[str, NotCarried] = {
+    # without these, a server would be less safe than its file says
+    "encryption": NotCarried(
+        "backups and WAL would lie here unencrypted", _except("none"), is_unsafe=True
+    ),
+    "worm_mode": NotCarried(
+        "files are renamed and removed, which immutable storage refuses", FALSE, is_unsafe=True
+    ),
+    "primary_ssh_command": NotCarried(
+        "a passive node that copies from another Barman is not carried", is_unsafe=True
+    ),
+    "network_compression": NotCarried(_RSYNC_ONLY, FALSE, is_unsafe=True),
+    "tablespace_bandwidth_limit": NotCarried(_RSYNC_ONLY, is_unsafe=True),
+    "reuse_backup": NotCarried(_RSYNC_ONLY, _except("off"), is_unsafe=True),
+    # the daemon itself
+    "barman_user": NotCarried(_BY_SYSTEMD, _except("barman")),
+    "barman_lock_directory": NotCarried(_NO_LOCKS, _except("{barman_home}")),
+    "lock_directory_cleanup": NotCarried(_NO_LOCKS, TRUE),
+    "log_file": NotCarried("messages go to the journal, or to standard error"),
+    "log_format": NotCarried("messages go to the journal as fields"),
+    "config_changes_queue": NotCarried(
+        "edit the files and reload", _except("{barman_home}/cfg_changes.queue")
+    ),
+    "forward_config_path": NotCarried("there are no child commands to pass it to", FALSE),
+    # models
+    "cluster": NotCarried(_NO_MODELS, _except("{name}")),
+    "model": NotCarried(_NO_MODELS, FALSE),
+    # base backups
+    "ssh_command": NotCarried(_RSYNC_ONLY),
+    "backup_options": NotCarried(
+        "backups are concurrent, without files outside PGDATA", _except("concurrent_backup")
+    ),
+    "parallel_jobs_start_batch_size": NotCarried(_RSYNC_ONLY, _except("10")),
+    "parallel_jobs_start_batch_period": NotCarried(_RSYNC_ONLY, _except("1")),
+    "autogenerate_manifest": NotCarried("pg_basebackup always writes a manifest", FALSE),
+    "backup_compression": NotCarried(_PACKING, _except("none")),
+    "backup_compression_format": NotCarried(_PACKING, _except("tar")),
+    "backup_compression_level": NotCarried(_PACKING),
+    "backup_compression_workers": NotCarried(_PACKING),
+    "backup_compression_location": NotCarried(_PACKING, _except("client")),
+    "encryption_key_id": NotCarried("nothing is encrypted"),
+    "encryption_passphrase_command": NotCarried("nothing is decrypted"),
+    "primary_checkpoint_timeout": NotCarried("no checkpoint is forced on the primary", FALSE),
+    "cloud_staging_directory": NotCarried("backups go to a local disk only"),
+    "cloud_staging_max_size": NotCarried("backups go to a local disk only"),
+    # WAL
+    "archiver_batch_size": NotCarried(_ALL_AT_ONCE, _except("0")),
+    "streaming_archiver_batch_size": NotCarried(_ALL_AT_ONCE, _except("0")),
+    "xlogdb_directory": NotCarried("the archive needs no index file", _except("{wals_directory}")),
+    "compression": NotCarried(_STORED_PLAIN, _except("none")),
+    "compression_level": NotCarried(_STORED_PLAIN, _except("medium")),
+    "custom_compression_filter": NotCarried(_STORED_PLAIN),
+    "custom_compression_magic": NotCarried(_STORED_PLAIN),
+    "custom_decompression_filter": NotCarried(_STORED_PLAIN),
+    # keeping
+    "retention_policy": NotCarried(_NO_PRUNING, _except("none")),
+    "retention_policy_mode": NotCarried(_NO_PRUNING, _except("auto")),
+    "wal_retention_policy": NotCarried(_NO_PRUNING, _except("main")),
+    "last_backup_maximum_age": NotCarried(_NO_AGE_CHECK),
+    "last_backup_minimum_size": NotCarried(_NO_AGE_CHECK),
+    "last_wal_maximum_age": NotCarried(_NO_AGE_CHECK),
+    "max_incoming_wals_queue": NotCarried(_NO_AGE_CHECK),
+    # restoring
+    "combine_mode": NotCarried(_AT_RESTORE, _except("copy")),
+    "recovery_options": NotCarried(_AT_RESTORE),
+    "custom_restore_command": NotCarried(_AT_RESTORE),
+    "staging_path": NotCarried(_AT_RESTORE, _except("/tmp")),  # noqa: S108 - Barman's default
+    "staging_location": NotCarried(_AT_RESTORE, _except("local")),
+    "local_staging_path": NotCarried(_AT_RESTORE),
+    "recovery_staging_path": NotCarried(_AT_RESTORE),
+    **_HOOKS,
+}
+CLOUD_PREFIXES = ("aws_", "azure_", "gcp_", "snapshot_")
+_CLOUD = NotCarried("cloud snapshots are not carried")
+
+
+def find_not_carried(key: str) -> NotCarried | None:
+    return _CLOUD if key.startswith(CLOUD_PREFIXES) else NOT_CARRIED.get(key)
+
+
+# ------------------------------------------------------------------------------------- what we read
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong, and where to edit."""
+
+    file: Path
+    section: str | None
+    key: str | None
+    message: str
+
+    def __str__(self) -> str:
+        section = "" if self.section is None else f" [{_printable(self.section)}]"
+        key = "" if self.key is None else f" {_printable(self.key)}"
+        place = f"{section}{key}"
+        return f"{self.file}:{place}: {self.message}" if place else f"{self.file}: {self.message}"
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the files say: servers to work for by name, and what is wrong with the others."""
+
+    path: Path
+    daemon: DaemonSettings
+    servers: Mapping[str, ServerSettings]
+    broken: Mapping[str, tuple[Problem, ...]]
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]

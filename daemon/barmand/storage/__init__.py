@@ -1,0 +1,1 @@
+"""What lies on our disk: paths, fsync, rename."""

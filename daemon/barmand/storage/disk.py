@@ -1,0 +1,167 @@
+"""The kernel's calls on files: one step each, and the door at which its refusals are translated."""
+
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+from barmand.model.errors import Stopped, StorageFailed
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD = -100
+_RENAME_NOREPLACE = 1
+_CANNOT_NOREPLACE = frozenset({errno.ENOSYS, errno.EINVAL})
+_CANNOT_RANGE = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
+_STEP_BYTES = 64 * 1024 * 1024
+_READ_BYTES = 1024 * 1024
+
+_HINTS = {
+    errno.ENOSPC: "Free space on that file system, or make it larger.",
+    errno.EDQUOT: "The quota of barmand's user on that file system is used up.",
+    errno.EROFS: "That file system is mounted read-only; the kernel's log may say why.",
+    errno.EACCES: "The user that barmand runs as needs the right to read and write there.",
+}
+
+
+class Stop(Protocol):
+    def is_set(self) -> bool: ...
+
+
+@contextmanager
+def at_the_disk(deed: str, path: Path) -> Iterator[None]:
+    """What the operating system refuses leaves as a StorageFailed that names deed and path."""
+    try:
+        yield
+    except OSError as error:
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        raise StorageFailed(
+            f"cannot {deed} {shown}: {error.strerror or error}",
+            hint=_HINTS.get(error.errno or 0),
+        ) from error
+
+
+def heed(stop: Stop | None, deed: str, path: Path) -> None:
+    if stop is not None and stop.is_set():
+        raise Stopped(f"stopped while {deed} {path}")
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[int]:
+    """No symlink is followed, and a pipe under a WAL file's name does not hold us for ever."""
+    with at_the_disk("read", path):
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise StorageFailed(f"cannot read {path}: it is not a regular file")
+        yield file
+    finally:
+        os.close(file)
+
+
+def sync_directory(path: Path) -> None:
+    with at_the_disk("sync", path):
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(directory)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # some network file systems sync entries by themselves
+                raise
+        finally:
+            os.close(directory)
+
+
+def sync_file_system(directory: Path) -> None:
+    """All of the file system that holds `directory`; errors of earlier writes are told (5.8)."""
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        _demand(_LIBC.syncfs(opened))
+    finally:
+        os.close(opened)
+
+
+def rename_new(source: Path, destination: Path) -> None:
+    """Rename that refuses to overwrite, in one step of the kernel where the file system can.
+
+    Where it cannot (NFS) we look first: only one thread at a time archives for a server. OSError.
+    """
+    try:
+        _demand(
+            _LIBC.renameat2(
+                *(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(destination)),
+                _RENAME_NOREPLACE,
+            )
+        )
+    except OSError as error:
+        if error.errno not in _CANNOT_NOREPLACE:
+            raise
+        _rename_after_a_look(source, destination)
+
+
+def _rename_after_a_look(source: Path, destination: Path) -> None:
+    if os.path.lexists(destination):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+    source.rename(destination)
+
+
+def _demand(result: int) -> None:
+    if result:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def pour(source: int, target: int) -> Iterator[int]:
+    """Copy an open file into another, empty one; yields bytes as they come, at most 64 MiB at once.
+
+    Holes stay holes; they count as bytes. Raises OSError.
+    """
+    size, done = os.fstat(source).st_size, 0
+    for begin, end in _extents(source, size):
+        os.lseek(source, begin, os.SEEK_SET)
+        os.lseek(target, begin, os.SEEK_SET)
+        position = begin
+        while position < end:
+            count = _pour_step(source, target, min(_STEP_BYTES, end - position))
+            if not count:
+                break
+            position += count
+            yield position - done
+            done = position
+    if os.fstat(source).st_size != size:
+        raise OSError(errno.EIO, "the original changed its size while it was copied")
+    os.ftruncate(target, size)
+    if size > done:
+        yield size - done
+
+
+def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
+    """The parts of the file that are not holes."""
+    end = 0
+    while end < size:
+        try:
+            begin = os.lseek(file, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # only a hole is left
+        end = min(size, os.lseek(file, begin, os.SEEK_HOLE))
+        yield begin, end
+
+
+def _pour_step(source: int, target: int, count: int) -> int:
+    try:
+        return os.copy_file_range(source, target, count)
+    except OSError as error:
+        if error.errno not in _CANNOT_RANGE:
+            raise
+    return _pour_through_memory(source, target, count)
+
+
+def _pour_through_memory(source: int, target: int, count: int) -> int:
+    piece = memoryview(os.read(source, min(count, _READ_BYTES)))
+    written = 0
+    while written < len(piece):
+        written += os.write(target, piece[written:])
+    return written

@@ -1,0 +1,99 @@
+"""Where everything of one server lies: Barman's directories, so that both programs find it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from barmand.model.naming import is_id
+from barmand.model.wal import WalKind, kind_of
+from barmand.storage.disk import at_the_disk
+from barmand.storage.durable import make_directory
+
+_INFO = "-backup.info"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A path made from a request's word is proved first: an id or a WAL name cannot leave its root.
+
+    ValueError for a word that is neither.
+    """
+
+    server: str
+    home: Path
+    """`backup_directory`."""
+    base: Path
+    wals: Path
+    incoming: Path
+    streaming: Path
+    errors: Path
+
+    @property
+    def meta(self) -> Path:
+        return self.home / "meta"
+
+    @property
+    def identity(self) -> Path:
+        return self.home / "identity.json"
+
+    def backup(self, backup_id: str) -> Path:
+        return self.base / _proved(backup_id)
+
+    def data(self, backup_id: str) -> Path:
+        return self.backup(backup_id) / "data"
+
+    def tablespace(self, backup_id: str, oid: int) -> Path:
+        return self.backup(backup_id) / f"{oid:d}"
+
+    def info(self, backup_id: str) -> Path:
+        return self.meta / f"{_proved(backup_id)}{_INFO}"
+
+    def old_info(self, backup_id: str) -> Path:
+        """Where Barman before 3.13.2 kept it; only read."""
+        return self.backup(backup_id) / "backup.info"
+
+    def card(self, backup_id: str) -> Path:
+        return self.meta / f"{_proved(backup_id)}-barmand.json"
+
+    def delete_mark(self, backup_id: str) -> Path:
+        return self.meta / f"{_proved(backup_id)}-delete_this"
+
+    def keep_mark(self, backup_id: str) -> Path:
+        """Barman's annotation of a backup that is to stay; only looked for."""
+        return self.meta / f"{_proved(backup_id)}-keep"
+
+    def wal(self, name: str) -> Path:
+        match kind_of(name):
+            case WalKind.SEGMENT | WalKind.LABEL:
+                return self.wals / name[:16] / name
+            case WalKind.HISTORY:
+                return self.wals / name
+            case _:
+                raise ValueError(f"not a name of archived WAL: {name!r}")
+
+    def prepare(self) -> None:
+        """Make what is missing, durably. It would do so on a bare mount point too: look first."""
+        for directory in (
+            *(self.home, self.meta, self.base, self.wals),
+            *(self.incoming, self.streaming, self.errors),
+        ):
+            make_directory(directory)
+
+    def backup_ids(self) -> list[str]:
+        """Every backup that left an info or a directory, whole or not, oldest first."""
+        told = {name.removesuffix(_INFO) for name in _names(self.meta) if name.endswith(_INFO)}
+        found = {name for name in _names(self.base) if (self.base / name).is_dir()}
+        return sorted(word for word in told | found if is_id(word))
+
+
+def _proved(backup_id: str) -> str:
+    if not is_id(backup_id):
+        raise ValueError(f"not a backup's id: {backup_id!r}")
+    return backup_id
+
+
+def _names(directory: Path) -> list[str]:
+    with at_the_disk("list", directory):
+        try:
+            return [path.name for path in directory.iterdir()]
+        except FileNotFoundError:
+            return []

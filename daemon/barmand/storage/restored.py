@@ -1,0 +1,174 @@
+"""A cluster laid out from a backup: the places it may go to, and how it takes its place."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from barmand.model.errors import Refused
+from barmand.model.recovery import RECOVERY_SIGNAL_SINCE
+from barmand.storage.compression import unpack
+from barmand.storage.disk import Stop, at_the_disk
+from barmand.storage.durable import (
+    copy_tree,
+    make_directory,
+    remove_tree,
+    sync_directory,
+    sync_tree,
+    write_whole,
+)
+from barmand.storage.trees import Owner
+
+FRAGMENT = ".barmand-restore"
+WAL_FOLDER = "barmand_wal"
+_LAST = "global"
+_CONFIG_MODE = 0o600
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A folder that a restore fills: empty, or not there yet."""
+
+    path: Path
+
+    @property
+    def resolved(self) -> Path:
+        return self.path.resolve()
+
+    @property
+    def wal(self) -> Path:
+        return self.path / WAL_FOLDER
+
+    def refuse_unless_usable(self, forbidden: Sequence[Path]) -> None:
+        """Raises Refused with the reason; nothing is written."""
+        if not self.path.is_absolute() or not str(self.path).isprintable():
+            raise Refused(f"not an absolute path in printable characters: {str(self.path)!r}")
+        for folder in forbidden:
+            own = folder.resolve()
+            if self.resolved.is_relative_to(own) or own.is_relative_to(self.resolved):
+                raise Refused(f"{self.path} is barmand's own ground ({folder})")
+        with at_the_disk("look at", self.path):
+            if not self.path.exists():
+                self._refuse_unless_parent_is_writable()
+            elif not self.path.is_dir():
+                raise Refused(f"{self.path} is not a directory")
+            elif any(self.path.iterdir()):
+                raise Refused(
+                    f"{self.path} is not empty",
+                    hint="Name an empty folder; barmand never removes what it did not write.",
+                )
+            elif not os.access(self.path, os.W_OK | os.X_OK):
+                raise Refused(f"{self.path} cannot be written by barmand's user")
+
+    def begin(self) -> "Fragment":
+        """Raises Refused when something came here since it was looked at, another restore say."""
+        make_directory(self.path)
+        fragment = Fragment(self, self.path / FRAGMENT, _owner(self.path))
+        with at_the_disk("make directory", fragment.path):
+            if any(self.path.iterdir()):
+                raise Refused(f"{self.path} is not empty any more")
+            fragment.path.mkdir(0o700)
+        return fragment
+
+    def fill(self, source: Path, stop: Stop, progress: Callable[[int], None]) -> None:
+        """Lay a tablespace out here."""
+        make_directory(self.path)
+        owner = _owner(self.path)
+        copy_tree(source, self.path, stop, progress, owner)
+
+    def sync(self) -> None:
+        sync_tree(self.path)
+
+    def clear(self, source: Path) -> None:
+        """Take away what a fill that failed has laid out here: names of `source`, no others."""
+        for entry in source.iterdir():
+            remove_tree(self.path / entry.name, None)
+
+    def _refuse_unless_parent_is_writable(self) -> None:
+        parent = next(folder for folder in self.path.parents if folder.exists())
+        if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise Refused(
+                f"{self.path} cannot be made: {parent} cannot be written by barmand's user",
+                hint="Make the folder, empty, and give it to that user.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """Half of a restore, in a hidden folder of its destination."""
+
+    destination: Destination
+    path: Path
+    owner: Owner | None
+
+    def fill(self, source: Path, stop: Stop, progress: Callable[[int], None]) -> None:
+        copy_tree(source, self.path, stop, progress, self.owner)
+        with at_the_disk("make directory", self.path):
+            self._own(self._made(self.path / WAL_FOLDER))
+
+    def link_tablespace(self, oid: int, location: Path) -> None:
+        link = self.path / "pg_tblspc" / f"{oid:d}"
+        with at_the_disk("link", link):
+            link.unlink(missing_ok=True)
+            link.symlink_to(location)
+            self._own(link)
+
+    def add_wal(self, archived: Path) -> None:
+        copy = self.path / WAL_FOLDER / archived.name
+        unpack(archived, copy)
+        with at_the_disk("write", copy):
+            copy.chmod(_CONFIG_MODE)
+            self._own(copy)
+
+    def tell_postgres(
+        self, version: int, recovery: Sequence[str], archiving: Sequence[str]
+    ) -> None:
+        """Recovery and archiving settings; the last of a name counts for PostgreSQL."""
+        if version >= RECOVERY_SIGNAL_SINCE:
+            self._append("postgresql.auto.conf", [*archiving, *recovery])
+            self._append("recovery.signal", [])
+        else:
+            self._append("postgresql.auto.conf", archiving)
+            self._append("recovery.conf", recovery)
+
+    def take_place(self) -> None:
+        """Whole and synced, then moved up, `global` last: without it PostgreSQL does not start."""
+        sync_tree(self.path)
+        with at_the_disk("move to", self.destination.path):
+            mode = self.path.stat().st_mode & 0o777
+            for entry in sorted(self.path.iterdir(), key=lambda path: path.name == _LAST):
+                if entry.name == _LAST:
+                    sync_directory(self.destination.path)
+                entry.rename(self.destination.path / entry.name)
+            self.path.rmdir()
+            self.destination.path.chmod(mode)
+        sync_directory(self.destination.path)
+
+    def clear(self) -> None:
+        remove_tree(self.path, None)
+
+    def _append(self, name: str, lines: Sequence[str]) -> None:
+        path = self.path / name
+        with at_the_disk("read", path):
+            before = path.read_bytes() if path.exists() else b""
+        text = "".join(f"{line}\n" for line in ["# written by barmand's restore", *lines])
+        write_whole(path, before + (text.encode() if lines else b""))
+        with at_the_disk("write", path):
+            path.chmod(_CONFIG_MODE)
+            self._own(path)
+
+    def _made(self, folder: Path) -> Path:
+        folder.mkdir(0o700)
+        return folder
+
+    def _own(self, path: Path) -> None:
+        if self.owner is not None:
+            os.chown(path, *self.owner, follow_symlinks=False)
+
+
+def _owner(folder: Path) -> Owner | None:
+    """When root restores, the cluster belongs to whom the destination belongs."""
+    if os.geteuid() != 0:
+        return None
+    facts = folder.stat()
+    return facts.st_uid, facts.st_gid

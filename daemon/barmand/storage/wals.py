@@ -1,0 +1,191 @@
+"""The archive of WAL: put, find, list, remove."""
+
+import errno
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum, auto
+from itertools import chain, count
+from pathlib import Path
+
+from barmand.model.wal import SEGMENT_SIZES, Run, Segment, WalKind, kind_of
+from barmand.storage.compression import holds_same
+from barmand.storage.disk import at_the_disk, open_regular
+from barmand.storage.durable import (
+    make_directory,
+    move_whole,
+    remove_file,
+    sync_directory,
+    sync_file,
+)
+from barmand.storage.layout import Layout
+
+_LONG_HEADER = struct.Struct("=HHIQI4xQII")
+"""XLogLongPageHeaderData in PostgreSQL's xlog_internal.h, in the machine's own byte order."""
+_IS_LONG = 0x0002
+_FOLDER = re.compile(r"[0-9A-F]{16}")
+_REASON = re.compile(r"[a-z0-9-]{1,40}")
+_LONGEST_NAME = 180  # bytes; with stamp and reason it stays below the 255 of a file name
+
+
+class Put(Enum):
+    STORED = auto()
+    SAME = auto()
+    """It was there already, byte for byte; the source is gone."""
+    DIFFERENT = auto()
+    """Another content has that name; nothing was touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHeader:
+    """What a segment says of itself on its first page."""
+
+    magic: int
+    timeline: int
+    page_address: int
+    system_id: str
+    segment_size: int
+    block_size: int
+
+
+def read_header(path: Path) -> SegmentHeader | None:
+    """None for a file that does not begin as a segment does: short, zeros, compressed."""
+    with open_regular(path) as file, at_the_disk("read", path):
+        head = os.read(file, _LONG_HEADER.size)
+    if len(head) < _LONG_HEADER.size:
+        return None
+    magic, flags, timeline, address, _, system_id, size, block = _LONG_HEADER.unpack(head)
+    if not magic or not flags & _IS_LONG or size not in SEGMENT_SIZES:
+        return None
+    return SegmentHeader(magic, timeline, address, str(system_id), size, block)
+
+
+@dataclass(frozen=True, slots=True)
+class WalArchive:
+    """Names that could not be archived raise ValueError in `put`; they are simply not held."""
+
+    layout: Layout
+
+    def put(self, source: Path) -> Put:
+        """Take `source` under its own name; it is gone only after the archive has it for good."""
+        destination = self.layout.wal(source.name)
+        if not os.path.lexists(destination):
+            make_directory(destination.parent)
+            move_whole(source, destination)
+            return Put.STORED
+        if not holds_same(destination, source):
+            return Put.DIFFERENT
+        # It may be there because we died before it was synced, so that comes first here too.
+        sync_file(destination)
+        make_directory(destination.parent)
+        sync_directory(destination.parent)
+        remove_file(source)
+        return Put.SAME
+
+    def holds(self, name: str) -> bool:
+        return self.path(name) is not None
+
+    def path(self, name: str) -> Path | None:
+        """Where it lies. An archive that is not there at all (a mount gone) is StorageFailed."""
+        try:
+            path = self.layout.wal(name)
+        except ValueError:
+            return None
+        with at_the_disk("look for", path):
+            if path.is_file():
+                return path
+            self.layout.wals.stat()
+        return None
+
+    def segments(self, segment_size: int) -> Iterator[tuple[Segment, int]]:
+        """Each archived segment and its bytes on disk, by name."""
+        for folder in self._folders():
+            for path in _content(folder):
+                segment = _segment(path, segment_size)
+                if segment is not None and kind_of(path.name) is WalKind.SEGMENT:
+                    with at_the_disk("look at", path):
+                        yield segment, path.stat().st_size
+
+    def histories(self) -> list[str]:
+        names = (path.name for path in _content(self.layout.wals))
+        return [name for name in names if kind_of(name) is WalKind.HISTORY]
+
+    def remove(self, runs: Iterable[Run], segment_size: int) -> int:
+        """Remove these segments, and their labels; returns how many segments went.
+
+        File by file, oldest first: an interruption leaves an unbroken rest. A directory goes only
+        when it is empty, for how many names one may hold depends on the size of segments.
+        """
+        unwanted = tuple(runs)
+        removed = 0
+        for folder in self._folders():
+            if _overlaps(folder.name, unwanted, segment_size):
+                removed += self._remove_in(folder, unwanted, segment_size)
+        return removed
+
+    def set_aside(self, source: Path, reason: str) -> Path:
+        """Move `source` to errors/ under a new name of its own, and return that."""
+        if not _REASON.fullmatch(reason):
+            raise ValueError(f"not a reason: {reason!r}")
+        name = os.fsdecode(os.fsencode(source.name)[:_LONGEST_NAME])
+        name = f"{name}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+        numbers = chain([""], (f".{number}" for number in count(1)))
+        places = (self.layout.errors / f"{name}{number}.{reason}" for number in numbers)
+        place = next(place for place in places if not os.path.lexists(place))
+        move_whole(source, place)
+        return place
+
+    def _folders(self) -> list[Path]:
+        with at_the_disk("list", self.layout.wals):
+            found = [path for path in self.layout.wals.iterdir() if _FOLDER.fullmatch(path.name)]
+            return sorted(path for path in found if path.is_dir())
+
+    def _remove_in(self, folder: Path, unwanted: Sequence[Run], segment_size: int) -> int:
+        removed = 0
+        for path in _content(folder):
+            segment = _segment(path, segment_size)
+            if segment is not None and any(segment in run for run in unwanted):
+                with at_the_disk("remove", path):
+                    path.unlink()
+                removed += kind_of(path.name) is WalKind.SEGMENT
+        sync_directory(folder)
+        self._remove_emptied(folder)
+        return removed
+
+    def _remove_emptied(self, folder: Path) -> None:
+        with at_the_disk("remove", folder):
+            try:
+                folder.rmdir()
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:
+                    raise
+                return
+        sync_directory(self.layout.wals)
+
+
+def _content(folder: Path) -> list[Path]:
+    with at_the_disk("list", folder):
+        return sorted(path for path in folder.iterdir() if path.is_file())
+
+
+def _segment(path: Path, segment_size: int) -> Segment | None:
+    """The segment that a file is, or is the label of; None for all else, and in a wrong folder."""
+    if kind_of(path.name) not in (WalKind.SEGMENT, WalKind.LABEL):
+        return None
+    if path.name[:16] != path.parent.name:
+        return None
+    try:
+        return Segment.parse(path.name[:24], segment_size)
+    except ValueError:
+        return None
+
+
+def _overlaps(folder: str, runs: Iterable[Run], segment_size: int) -> bool:
+    """May this folder hold a segment of a run? Its name is timeline and upper half of the LSN."""
+    timeline = int(folder[:8], 16)
+    first = Segment.parse(f"{folder}{0:08X}", segment_size).number
+    last = first + (1 << 32) // segment_size - 1
+    return any(run.timeline == timeline and run.first <= last and first <= run.last for run in runs)

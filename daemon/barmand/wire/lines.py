@@ -1,0 +1,115 @@
+"""One message, one JSON line: how requests are read and replies are written (JSON-RPC 2.0)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from barmand.model.errors import BUG_EXIT_CODE, Failure, UsageError
+from barmand.wire.messages import METHODS, AnyNote, AnyRequest, ErrorView, Reply
+
+LINE_BYTES = 1 << 20
+"""The longest request; a longer one is refused and its connection closed."""
+
+PARSE_ERROR = -32700
+INVALID_REQUEST = -32600
+METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+FAILURE = -32000
+"""barmand's own failures: this number less the exit code, so -32004 is a refusal."""
+
+Id = int | float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that makes sense so far. `wants_reply` is false for a JSON-RPC notification."""
+
+    id: Id
+    request: AnyRequest
+    wants_reply: bool
+
+
+class Malformed(Exception):  # noqa: N818 - said of a line, not of the daemon
+    """A line that is no request; `reply` answers it, None where JSON-RPC has no answer."""
+
+    def __init__(self, reply: bytes | None) -> None:
+        super().__init__("malformed request")
+        self.reply = reply
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def read_call(line: bytes) -> Call:
+    """Raises Malformed for anything that is not a request of ours."""
+    message = _message(line)
+    call_id = message.get("id")
+    wants_reply = "id" in message
+    if not isinstance(call_id, Id) or isinstance(call_id, bool):
+        raise Malformed(refusal(None, INVALID_REQUEST, "`id` must be a number, a string or null"))
+    if message.get("jsonrpc") != "2.0" or not isinstance(message.get("method"), str):
+        raise Malformed(
+            refusal(
+                call_id, INVALID_REQUEST, 'a request has "jsonrpc": "2.0" and a string "method"'
+            )
+        )
+    kind = METHODS.get(str(message["method"]))
+    if kind is None:
+        reply = refusal(call_id, METHOD_NOT_FOUND, f"unknown method {message['method']!r:.100}")
+        raise Malformed(reply if wants_reply else None)
+    try:
+        request = msgspec.convert(message.get("params", {}), kind)
+    except msgspec.ValidationError as error:
+        reply = refusal(call_id, INVALID_PARAMS, f"{kind.method}: {error}")
+        raise Malformed(reply if wants_reply else None) from error
+    return Call(call_id, request, wants_reply)
+
+
+def _message(line: bytes) -> Mapping[str, object]:
+    try:
+        message = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise Malformed(refusal(None, PARSE_ERROR, f"not JSON: {error}")) from error
+    if not isinstance(message, dict):
+        words = "a request is one JSON object a line; batches are not served"
+        raise Malformed(refusal(None, INVALID_REQUEST, words))
+    return message
+
+
+def note_line(note: AnyNote) -> bytes:
+    return _line({"jsonrpc": "2.0", "method": note.method, "params": note})
+
+
+def result_line(call_id: Id, result: Reply) -> bytes:
+    return _line({"jsonrpc": "2.0", "id": call_id, "result": result})
+
+
+def failure_line(call_id: Id, error: BaseException) -> bytes:
+    view = error_view(error)
+    body = {"code": FAILURE - view.exit_code, "message": view.message, "data": view}
+    return _line({"jsonrpc": "2.0", "id": call_id, "error": body})
+
+
+def refusal(call_id: Id, code: int, message: str) -> bytes:
+    """An error of the protocol itself; for barmanctl it is a usage error."""
+    view = ErrorView(code="UsageError", exit_code=UsageError.exit_code, message=message)
+    body = {"code": code, "message": message, "data": view}
+    return _line({"jsonrpc": "2.0", "id": call_id, "error": body})
+
+
+def error_view(error: BaseException) -> ErrorView:
+    if isinstance(error, Failure):
+        return ErrorView(
+            code=error.kind, exit_code=error.exit_code, message=error.message, hint=error.hint
+        )
+    return ErrorView(
+        code="Bug",
+        exit_code=BUG_EXIT_CODE,
+        message=f"unexpected {type(error).__name__}",
+        hint="This is a fault of barmand; its journal has the traceback.",
+    )
+
+
+def _line(message: Mapping[str, object]) -> bytes:
+    return _encoder.encode(message) + b"\n"

@@ -1,0 +1,403 @@
+"""Requests, notifications and results: every shape that crosses the control socket.
+
+The protocol is JSON-RPC 2.0, one message a line. A request's `params` is one of the `Request`
+classes, by its method's name; a result is one of the `Reply` classes. `barmanctl -f json` prints a
+result as it is, so these are its documented shapes too; `format` counts their versions.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta, Struct, field
+
+PROTOCOL_VERSION = 1
+FORMAT_VERSION = 1
+
+ServerName = Annotated[str, Meta(min_length=1, max_length=255)]
+BackupWord = Annotated[str, Meta(min_length=1, max_length=1024)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+
+
+# ------------------------------------------------------------------------------------- requests
+class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`method` is its name on the wire; `is_look` marks what members of monitor_group may ask."""
+
+    method: ClassVar[str]
+    is_look: ClassVar[bool] = False
+    result: ClassVar[type["Reply"]]
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    format: int = FORMAT_VERSION
+
+
+class ErrorView(Struct, frozen=True, kw_only=True):
+    """Why something failed: `code` is the class of failure, `exit_code` its number."""
+
+    code: str
+    exit_code: int
+    message: str
+    hint: str | None = None
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    server: str
+    error: ErrorView
+
+
+class ProgressView(Struct, frozen=True, kw_only=True):
+    """`bytes_total` is PostgreSQL's estimate; rate and rest are null until known."""
+
+    phase: str
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    bytes_per_second: float | None = None
+    seconds_left: float | None = None
+
+
+class TablespaceView(Struct, frozen=True, kw_only=True):
+    name: str
+    oid: int
+    location: str
+
+
+class BackupView(Struct, frozen=True, kw_only=True):
+    """One backup. `missing_wals` names at most 1,000 segments; `missing_wal_count` counts all."""
+
+    server: str
+    backup_id: str
+    name: str | None
+    status: str
+    method: str
+    requester: str | None
+    queued_at: datetime
+    started_at: datetime | None
+    begin_time: datetime | None
+    end_time: datetime | None
+    copied_at: datetime | None
+    ended_at: datetime | None
+    begin_lsn: str | None
+    end_lsn: str | None
+    begin_wal: str | None
+    end_wal: str | None
+    timeline: int | None
+    size_bytes: int | None
+    deduplicated_size_bytes: int | None
+    cluster_size_bytes: int | None
+    wal_segment_size_bytes: int | None
+    copy_seconds: float | None
+    system_id: str | None
+    postgres_version: int | None
+    pgdata: str | None
+    data_checksums: str | None
+    tablespaces: list[TablespaceView]
+    parent_backup_id: str | None
+    missing_wals: list[str] | None
+    missing_wal_count: int | None
+    progress: ProgressView | None
+    error: ErrorView | None
+
+
+class Pong(Reply, frozen=True, kw_only=True):
+    version: str
+    protocol: int
+    pid: int
+
+
+class Ping(Request, frozen=True, kw_only=True):
+    method = "ping"
+    is_look = True
+    result = Pong
+
+
+class ReceiverView(Struct, frozen=True, kw_only=True):
+    """`state`: streaming, starting, pausing or stopped; `next_attempt_seconds` while pausing."""
+
+    state: str
+    slot_name: str | None
+    restarts: int
+    next_attempt_seconds: float | None
+    last_error: str | None
+
+
+class ServerView(Struct, frozen=True, kw_only=True):
+    """One server; `state`: active, inactive (by its settings) or broken (see `problems`)."""
+
+    server: str
+    description: str | None
+    state: str
+    problems: list[str]
+    method: str | None
+    backup_directory: str | None
+    conninfo: str | None
+    backup_schedule: str | None
+
+
+class ServerStatus(Struct, frozen=True, kw_only=True):
+    server: str
+    state: str
+    problems: list[str]
+    active_backup: BackupView | None
+    last_backup: BackupView | None
+    waiting_backups: list[str]
+    failed_backups: int
+    done_backups: int
+    receiver: ReceiverView | None
+    last_archived_wal: str | None
+    last_archived_at: datetime | None
+    archived_wals: int
+    next_scheduled_backup: datetime | None
+
+
+class DaemonStatus(Struct, frozen=True, kw_only=True):
+    version: str
+    protocol: int
+    pid: int
+    started_at: datetime
+    config_file: str
+    config_problems: list[str]
+    config_warnings: list[str]
+
+
+class StatusReply(Reply, frozen=True, kw_only=True):
+    daemon: DaemonStatus
+    servers: list[ServerStatus]
+
+
+class AskStatus(Request, frozen=True, kw_only=True):
+    method = "status"
+    is_look = True
+    result = StatusReply
+    servers: list[ServerName] = field(default_factory=list)
+
+
+class BackupsReply(Reply, frozen=True, kw_only=True):
+    """What `backup` came to: `exit_code` is what barmanctl ends with."""
+
+    backups: list[BackupView]
+    problems: list[Problem]
+    exit_code: int = 0
+
+
+class StartBackup(Request, frozen=True, kw_only=True):
+    """Take base backups, one after another. `follow`: until when replies come."""
+
+    method = "backup"
+    result = BackupsReply
+    servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
+    follow: Literal["queued", "copied", "done"] = "copied"
+    wait_timeout: Seconds | None = None
+    name: str | None = None
+    immediate_checkpoint: bool | None = None
+    retry_times: Count | None = None
+    retry_sleep: Seconds | None = None
+    bwlimit: Count | None = None
+    reuse_backup: Literal["off", "copy", "link"] | None = None
+    jobs: PositiveCount | None = None
+    manifest: bool | None = None
+    incremental: BackupWord | None = None
+
+
+class BackupReply(Reply, frozen=True, kw_only=True):
+    backup: BackupView
+
+
+class Cancel(Request, frozen=True, kw_only=True):
+    """Stop the server's active backup, or the one named."""
+
+    method = "cancel"
+    result = BackupReply
+    server: ServerName
+    backup: BackupWord | None = None
+
+
+class BackupListReply(Reply, frozen=True, kw_only=True):
+    backups: list[BackupView]
+
+
+class ListBackups(Request, frozen=True, kw_only=True):
+    """Newest first; no server means all."""
+
+    method = "list-backups"
+    is_look = True
+    result = BackupListReply
+    servers: list[ServerName] = field(default_factory=list)
+
+
+class ShowBackup(Request, frozen=True, kw_only=True):
+    method = "show-backup"
+    is_look = True
+    result = BackupReply
+    server: ServerName
+    backup: BackupWord
+
+
+class CheckBackup(Request, frozen=True, kw_only=True):
+    """Look for the backup's segments now; makes it DONE when all are there."""
+
+    method = "check-backup"
+    result = BackupReply
+    server: ServerName
+    backup: BackupWord
+
+
+class DeletedReply(Reply, frozen=True, kw_only=True):
+    server: str
+    backup_id: str
+    removed_wals: int
+
+
+class Delete(Request, frozen=True, kw_only=True):
+    method = "delete"
+    result = DeletedReply
+    server: ServerName
+    backup: BackupWord
+
+
+class RestoredReply(Reply, frozen=True, kw_only=True):
+    server: str
+    backup_id: str
+    destination: str
+    target: str
+    size_bytes: int
+    wal_segments: int
+    seconds: float
+
+
+class Restore(Request, frozen=True, kw_only=True):
+    """`tablespaces` maps a tablespace's name to the folder that it shall have."""
+
+    method = "restore"
+    result = RestoredReply
+    server: ServerName
+    backup: BackupWord
+    destination: Annotated[str, Meta(min_length=1, max_length=4096)]
+    target_immediate: bool = False
+    tablespaces: dict[str, str] = field(default_factory=dict)
+
+
+class FindingView(Struct, frozen=True, kw_only=True):
+    name: str
+    ok: bool
+    hint: str
+
+
+class ServerCheck(Struct, frozen=True, kw_only=True):
+    server: str
+    ok: bool
+    findings: list[FindingView]
+
+
+class CheckReply(Reply, frozen=True, kw_only=True):
+    servers: list[ServerCheck]
+    exit_code: int = 0
+
+
+class CheckServer(Request, frozen=True, kw_only=True):
+    method = "check"
+    is_look = True
+    result = CheckReply
+    servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
+
+
+class ServersReply(Reply, frozen=True, kw_only=True):
+    servers: list[ServerView]
+
+
+class ListServers(Request, frozen=True, kw_only=True):
+    method = "list-servers"
+    is_look = True
+    result = ServersReply
+
+
+class ServerDetails(Struct, frozen=True, kw_only=True):
+    """`settings` has every option in force, passwords masked."""
+
+    server: str
+    state: str
+    problems: list[str]
+    settings: dict[str, Any]
+    system_id: str | None
+
+
+class ServerDetailsReply(Reply, frozen=True, kw_only=True):
+    servers: list[ServerDetails]
+
+
+class ShowServers(Request, frozen=True, kw_only=True):
+    method = "show-servers"
+    is_look = True
+    result = ServerDetailsReply
+    servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
+
+
+class ReloadReply(Reply, frozen=True, kw_only=True):
+    servers: list[str]
+    broken: list[str]
+    problems: list[str]
+    warnings: list[str]
+
+
+class Reload(Request, frozen=True, kw_only=True):
+    method = "reload"
+    result = ReloadReply
+
+
+AnyRequest = (
+    Ping
+    | AskStatus
+    | StartBackup
+    | Cancel
+    | ListBackups
+    | ShowBackup
+    | CheckBackup
+    | Delete
+    | Restore
+    | CheckServer
+    | ListServers
+    | ShowServers
+    | Reload
+)
+
+METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
+
+
+# -------------------------------------------------------------------------------- notifications
+class Note(Struct, frozen=True, kw_only=True):
+    """Comes before the result of a long request; `method` is its name on the wire."""
+
+    method: ClassVar[str]
+
+
+class ProgressNote(Note, frozen=True, kw_only=True):
+    method = "progress"
+    server: str
+    backup_id: str
+    progress: ProgressView
+
+
+class BackupNote(Note, frozen=True, kw_only=True):
+    """A backup changed its status."""
+
+    method = "backup"
+    backup: BackupView
+
+
+class ProblemNote(Note, frozen=True, kw_only=True):
+    """One of several servers cannot be served; the rest go on."""
+
+    method = "problem"
+    server: str
+    error: ErrorView
+
+
+class WarningNote(Note, frozen=True, kw_only=True):
+    method = "warning"
+    server: str | None
+    message: str
+
+
+AnyNote = ProgressNote | BackupNote | ProblemNote | WarningNote
+NOTES: tuple[type[AnyNote], ...] = AnyNote.__args__
