@@ -1,43 +1,21 @@
-"""The life of the daemon: start, reload, stop."""
+"""The program `barmand`: its arguments, and how it ends."""
 
 import argparse
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterable
-from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
 from barmand import __version__
-from barmand.catalog.memory import Catalog, open_catalog
+from barmand.life import Daemon
 from barmand.model.errors import BUG_EXIT_CODE, ConfigInvalid, Failure
-from barmand.model.order import Wish
-from barmand.outside.clock import local_now
-from barmand.service import journal, systemd
-from barmand.service.control import Control
-from barmand.service.desk import Desk
-from barmand.service.house import House, Kit
-from barmand.service.looking import Looking
-from barmand.service.peers import Rights, group_number
-from barmand.service.receivers import Receivers
-from barmand.service.runner import Runner
-from barmand.service.schedule import Schedule, Wanted
-from barmand.service.signals import Signals
-from barmand.service.watcher import Watcher
+from barmand.service import journal
 from barmand.settings.ini import read
-from barmand.settings.schema import DaemonSettings, Settings
-from barmand.storage.ground import complaint
-from barmand.storage.lock import StateLock
-from barmand.wiring import Builder
+from barmand.settings.schema import Settings
 
 log = structlog.get_logger()
 
 DEFAULT_CONFIG = Path("/etc/barmand.conf")
-STATE_FILE = "barmand.db"
-PATROL_SECONDS = 5.0
-_STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
 def main() -> None:
@@ -87,226 +65,6 @@ def _tell_settings(settings: Settings) -> int:
     if settings.broken:
         sys.stdout.write(f"put aside: {', '.join(settings.broken)}\n")
     return ConfigInvalid.exit_code if settings.problems else 0
-
-
-class Daemon:
-    """Everything that lives as long as the process."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Raises Failure when the daemon cannot start. Nothing runs yet."""
-        daemon = settings.daemon
-        self._settings = settings
-        self._lock = StateLock(daemon.state_directory)
-        self._catalog: Catalog = open_catalog(daemon.state_directory / STATE_FILE)
-        self._runner = Runner(daemon.max_parallel_backups)
-        self._receivers = Receivers(lambda _server: self._catalog.bell.ring())
-        self._watcher = Watcher(self._ring_archive)
-        self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        self._builder = Builder(self._catalog, self._receivers, self._ring_archive, guards={})
-        self._desk = Desk(
-            house=self._builder.house(settings),
-            catalog=self._catalog,
-            runner=self._runner,
-            looking=Looking(
-                self._catalog,
-                self._runner,
-                self._receivers,
-                self._schedule.next_ring,
-                local_now(),
-            ),
-            reload_house=self._reload_house,
-            queueing=threading.Lock(),
-        )
-        self._control = Control(
-            daemon.control_socket,
-            _rights(daemon),
-            lambda request, who: self._desk.answer(request, who),
-        )
-
-    def live(self) -> None:
-        """Until TERM or INT."""
-        signals = Signals()
-        log.info("barmand starts", version=__version__, config=str(self._settings.path))
-        _tell_problems(self._desk.house)
-        self._settle(self._desk.house.kits.values())
-        self._control.start()
-        self._watcher.start()
-        self._schedule.start(self._poll, timedelta(seconds=self._settings.daemon.wal_poll_interval))
-        self._serve(self._desk.house)
-        systemd.ready()
-        log.info("barmand is ready", servers=len(self._desk.house.kits))
-        self._patrol(signals)
-        self._stop()
-
-    # ------------------------------------------------------------------------------------ start
-    def _settle(self, kits: Iterable[Kit]) -> None:
-        """What an earlier life left behind, as far as it is quick; the rest is a chore."""
-        self._catalog.holds.release_all()
-        for kit in kits:
-            with structlog.contextvars.bound_contextvars(server=kit.name):
-                kit.rebuild.run()
-                kit.restart.fail_interrupted(kit.name)
-
-    def _serve(self, house: House) -> None:
-        """Directories, watches, receivers, schedules and unfinished deletions of this house."""
-        working = {name: kit for name, kit in house.kits.items() if kit.is_active}
-        for kit in working.values():
-            self._prepare_ground(kit)
-        self._watcher.serve(
-            {name: (kit.layout.incoming, kit.layout.streaming) for name, kit in working.items()}
-        )
-        self._receivers.serve(
-            {name: kit.source for name, kit in working.items() if kit.source is not None}
-        )
-        self._schedule.serve(
-            {
-                name: Wanted(kit.schedule, kit.schedule_grace)
-                for name, kit in working.items()
-                if kit.schedule is not None
-            }
-        )
-        for name in working:
-            self._runner.ring(f"settle {name}", self._settling(name))
-
-    def _prepare_ground(self, kit: Kit) -> None:
-        """Make a new server's directories; never on what may be a bare mount point."""
-        is_known = self._catalog.servers.system_id(kit.name) is not None
-        try:
-            if not is_known:
-                kit.layout.prepare()
-            why_not = complaint(kit.layout, is_known=is_known)
-        except Failure as failure:
-            why_not = failure.message
-        if why_not is not None:
-            log.warning("server is not ready", server=kit.name, why=why_not)
-
-    def _settling(self, server: str) -> "Chore":
-        return Chore(
-            lambda kit: kit.restart.go_on(server, stop=self._runner.stopping), self, server
-        )
-
-    # ------------------------------------------------------------------------------------- work
-    def _ring_archive(self, server: str) -> None:
-        archive = Chore(lambda kit: kit.archive.run(self._runner.stopping.is_set), self, server)
-        self._runner.ring(f"archive {server}", archive)
-
-    def _poll(self) -> None:
-        """The safety net: WAL that no event told of, backups whose worker was lost."""
-        self._runner.ring("poll", self._desk.fail_lost)
-        for name, kit in self._desk.house.kits.items():
-            if kit.is_active:
-                self._ring_archive(name)
-
-    def _start_scheduled(self, server: str) -> str:
-        kit = self._desk.house.working_kit(server)
-        backup, job = self._desk.queue(kit, name=None, who="schedule")
-        self._desk.begin([(kit, backup, job)], Wish())
-        return backup.id
-
-    def kit(self, server: str) -> Kit | None:
-        """As the settings are now: a chore may begin after a reload took its server away."""
-        return self._desk.house.kits.get(server)
-
-    # -------------------------------------------------------------------------- reload and stop
-    def _reload_house(self) -> House:
-        """Read the INI again. Raises ConfigInvalid, with nothing changed."""
-        systemd.reloading()
-        try:
-            settings = read(self._settings.path)
-            house = self._builder.house(settings)
-            new = [kit for name, kit in house.kits.items() if name not in self._desk.house.kits]
-            for kit in new:
-                kit.rebuild.run()
-            self._desk.house = house
-            self._serve(house)
-        finally:
-            systemd.ready()
-        journal.configure(settings.daemon.log_level.value)
-        log.info("settings read again", servers=len(house.kits), put_aside=sorted(house.broken))
-        _tell_problems(house)
-        return house
-
-    def _patrol(self, signals: Signals) -> None:
-        """The main thread's whole work: signals, and the watchdog while the others live."""
-        asked = systemd.watchdog_seconds()
-        pause = min(PATROL_SECONDS, asked / 3) if asked else PATROL_SECONDS
-        while True:
-            heard = signals.wait(pause)
-            if heard & _STOPS:
-                return
-            if signal.SIGHUP in heard:
-                self._reload_on_signal()
-            if self._watcher.is_alive() and self._control.is_alive() and self._schedule.is_alive():
-                systemd.pat_watchdog()
-            systemd.status(self._status_line())
-
-    def _reload_on_signal(self) -> None:
-        try:
-            self._reload_house()
-        except Failure as failure:
-            log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
-
-    def _status_line(self) -> str:
-        under_way = [
-            f"{key.deed} {key.server} {key.backup_id}: {progress.phase.value}"
-            + (
-                f" {progress.bytes_done * 100 // progress.bytes_total}%"
-                if progress.bytes_done is not None and progress.bytes_total
-                else ""
-            )
-            for key, progress in self._runner.all_progress()
-        ]
-        return "; ".join(under_way) or f"{len(self._desk.house.kits)} servers, nothing under way"
-
-    def _stop(self) -> None:
-        systemd.stopping()
-        log.info("barmand stops")
-        self._schedule.stop()
-        self._watcher.stop()
-        self._runner.stop("barmand was shut down")
-        self._receivers.stop("barmand was shut down")
-        self._control.stop()
-        self._catalog.close()
-        self._lock.release()
-        log.info("barmand has stopped")
-
-
-Deed = Callable[[Kit], None]
-
-
-class Chore:
-    """A chore of one server, with the kit that the settings give it when it begins."""
-
-    def __init__(self, deed: "Deed", daemon: Daemon, server: str) -> None:
-        self._deed = deed
-        self._daemon = daemon
-        self._server = server
-
-    def __call__(self) -> None:
-        kit = self._daemon.kit(self._server)
-        if kit is not None:
-            self._deed(kit)
-
-
-def _rights(daemon: DaemonSettings) -> Rights:
-    """Raises ConfigInvalid for a group that does not exist."""
-    numbers: list[int | None] = []
-    for option, name in (
-        ("control_group", daemon.control_group),
-        ("monitor_group", daemon.monitor_group),
-    ):
-        try:
-            numbers.append(None if name is None else group_number(name))
-        except KeyError as error:
-            raise ConfigInvalid(f"{option}: there is no group {name!r}") from error
-    return Rights(*numbers)
-
-
-def _tell_problems(house: House) -> None:
-    for warning in house.warnings:
-        log.warning("settings", warning=warning)
-    for problem in house.problems:
-        log.error("settings", problem=problem)
 
 
 if __name__ == "__main__":

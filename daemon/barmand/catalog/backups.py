@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exc, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from barmand.catalog import backup_rows, rows
@@ -20,7 +20,7 @@ from barmand.model.event import Event
 from barmand.model.naming import next_id, valid_name
 
 
-class MovedByAnother(RuntimeError):
+class MovedByAnother(RuntimeError):  # noqa: N818 - it says what happened
     """A bug of ours: two pieces of work believed to own the same backup."""
 
 

@@ -31,7 +31,7 @@ REPAIR_HINT = (
 
 
 class Doorbell:
-    """Rings at each committed change, so that those who wait for one need not ask again and again."""
+    """Rings at each committed change, for those who wait for one."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()

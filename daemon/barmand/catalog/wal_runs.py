@@ -68,7 +68,8 @@ class WalRuns:
         """Take in segments with their bytes on disk; one that is held already changes nothing."""
         with self.database.writing() as connection:
             for segment, size in held:
-                _take_in(connection, server, segment, size, segment_size, now)
+                held_now = _Held(segment, size, segment_size)
+                _take_in(connection, server, held_now, now)
 
     def adopt(
         self, server: str, held: Iterable[tuple[Run, int]], *, segment_size: int, now: datetime
@@ -95,36 +96,37 @@ class WalRuns:
                 _take_out(connection, server, run)
 
 
-def _take_in(
-    connection: Connection,
-    server: str,
-    segment: Segment,
-    size: int,
-    segment_size: int,
-    now: datetime,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Held:
+    segment: Segment
+    bytes: int
+    segment_size: int
+
+
+def _take_in(connection: Connection, server: str, held: _Held, now: datetime) -> None:
+    timeline, number = held.segment.timeline, held.segment.number
     near = connection.execute(
         select(_runs)
         .where(
             _runs.c.server == server,
-            _runs.c.timeline == segment.timeline,
-            _runs.c.first <= segment.number + 1,
-            _runs.c.last >= segment.number - 1,
+            _runs.c.timeline == timeline,
+            _runs.c.first <= number + 1,
+            _runs.c.last >= number - 1,
         )
         .order_by(_runs.c.first)
     ).all()
-    if any(row.first <= segment.number <= row.last for row in near):
+    if any(row.first <= number <= row.last for row in near):
         return
     for row in near:
         connection.execute(_same(row))
     connection.execute(
         insert(_runs).values(
             server=server,
-            timeline=segment.timeline,
-            first=min([segment.number, *(row.first for row in near)]),
-            last=max([segment.number, *(row.last for row in near)]),
-            segment_size=segment_size,
-            bytes=size + sum(row.bytes for row in near),
+            timeline=timeline,
+            first=min([number, *(row.first for row in near)]),
+            last=max([number, *(row.last for row in near)]),
+            segment_size=held.segment_size,
+            bytes=held.bytes + sum(row.bytes for row in near),
             changed_at=now,
         )
     )

@@ -61,7 +61,8 @@ class Story:
             self._screen.say(f"{who}: {_copied(backup)}")
         if now == "WAITING_FOR_WALS":
             missing = wals(backup["missing_wals"], backup["missing_wal_count"])
-            self._screen.say(f"{who}: waiting for WAL: {missing}")
+            words = f": {missing}" if backup["missing_wal_count"] else ""
+            self._screen.say(f"{who}: waiting for WAL{words}")
         else:
             self._screen.say(f"{who}: {now if now == 'DONE' else now.lower()}")
 

@@ -11,8 +11,8 @@ class Finding:
     """One item looked at; `hint` tells what is wrong and the way out, or what was seen."""
 
     name: str
-    is_ok: bool
     hint: str = ""
+    is_ok: bool = True
 
 
 def demand(server: str, findings: Sequence[Finding]) -> None:

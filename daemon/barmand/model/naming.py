@@ -11,7 +11,7 @@ ID_FORMAT = "%Y%m%dT%H%M%S"
 NAME_BYTES = 255
 SHORTCUTS = ("first", "oldest", "last", "latest", "last-full", "latest-full", "last-failed")
 
-_ID = re.compile(r"\d{8}T\d{6}")
+_ID = re.compile(r"[0-9]{8}T[0-9]{6}")
 _USABLE = (Status.DONE, Status.WAITING_FOR_WALS)
 
 
@@ -28,13 +28,22 @@ def next_id(last: str | None, local_now: datetime) -> str:
 
 
 def is_id(text: str) -> bool:
-    return _ID.fullmatch(text) is not None
+    """Is it a date and a time of day, as `next_id` writes them?"""
+    if _ID.fullmatch(text) is None:
+        return False
+    try:
+        datetime.strptime(text, ID_FORMAT)  # noqa: DTZ007 - ids carry no zone
+    except ValueError:
+        return False
+    return True
 
 
 def valid_name(name: str) -> str:
     """`name` itself, or UsageError with the rule it breaks."""
     if not name.strip():
         raise UsageError("a backup's name cannot be empty")
+    if name != name.strip() or name == "None":
+        raise UsageError(f"Barman could not read back this backup's name: {name!r}")
     if is_id(name):
         raise UsageError(f"a backup's name cannot look like an id: {name!r}")
     if name in (*SHORTCUTS, "auto"):

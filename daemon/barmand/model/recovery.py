@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 from barmand.model.wal import Run
 
@@ -37,12 +38,12 @@ def wal_for(target: Target, needed: Run, held: Sequence[Run]) -> list[Run]:
     own = sorted(
         (run for run in after if run.timeline == needed.timeline), key=lambda run: run.first
     )
-    for before, behind in zip(own, own[1:], strict=False):
+    for before, behind in pairwise(own):
         raise Gap(Run(needed.timeline, before.last + 1, behind.first - 1))
     return after
 
 
-def settings_for(target: Target, version: int, wal_folder: str) -> list[str]:
+def settings_for(target: Target, wal_folder: str) -> list[str]:
     """Lines for postgresql.auto.conf (recovery.conf before PostgreSQL 12).
 
     `wal_folder` holds the segments. Source: PostgreSQL documentation, "Archive Recovery" and

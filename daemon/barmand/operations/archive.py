@@ -12,13 +12,14 @@ from barmand.catalog.events import Events
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import Backup, Status
+from barmand.model.errors import StorageFailed
 from barmand.model.event import Event
 from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of, missing
 from barmand.operations.ports import Clock
 from barmand.operations.record import Record
 from barmand.storage.arrivals import arrivals
 from barmand.storage.layout import Layout
-from barmand.storage.wals import Put, WalArchive, read_header
+from barmand.storage.wals import Put, WalArchive, read_header, size_of
 
 log = structlog.get_logger()
 
@@ -41,14 +42,23 @@ class Archive:
     def run(self, is_over: Callable[[], bool]) -> None:
         """One pass: all that has arrived, then the backups that wait.
 
-        One pass at a time a server; `is_over` ends it between two files.
+        One pass at a time a server; `is_over` ends it between two files. A file that cannot be
+        taken stays where it is and does not hold up the others; the first failure is raised at the
+        end.
         """
+        self.wals.retire_barman_index()
+        failures: list[StorageFailed] = []
         for directory in (self.layout.streaming, self.layout.incoming):
             for path in arrivals(directory):
                 if is_over():
                     return
-                self._accept(path)
+                try:
+                    self._accept(path)
+                except StorageFailed as failure:
+                    failures.append(failure)
         self.settle()
+        if failures:
+            raise failures[0]
 
     def settle(self) -> None:
         """Make every waiting backup DONE whose last needed segment is here."""
@@ -111,7 +121,7 @@ class Archive:
 
     def _accept_segment(self, path: Path) -> None:
         header = read_header(path)
-        if header is None or path.stat().st_size != header.segment_size:
+        if header is None or size_of(path) != header.segment_size:
             # Still being written, most likely: its last write rings again, and the poll looks.
             self._tell_once("WAL segment incomplete", {"segment": path.name})
             return
@@ -157,7 +167,7 @@ class Archive:
         path = self.wals.path(segment.name(segment_size))
         if path is None:
             return False
-        held = [(segment, path.stat().st_size)]
+        held = [(segment, size_of(path))]
         self.wal_runs.extend(self.server, held, segment_size=segment_size, now=self.now())
         return True
 

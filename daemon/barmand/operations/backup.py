@@ -13,7 +13,7 @@ from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.model.wal import format_lsn
 from barmand.operations.check import Check
-from barmand.operations.ports import Clock, Method, PostgresServer, Report, Seconds, Stop
+from barmand.operations.ports import Clock, Method, PostgresServer, Report, Seconds, Stop, heed
 from barmand.operations.record import Record
 from barmand.storage import backup_info
 from barmand.storage.layout import Layout
@@ -41,6 +41,7 @@ class TakeBackup:
         log.info("backup started", method=backup.method, requester=backup.requester)
         current = backup
         try:
+            heed(stop)
             report(Phase.CHECKING, None, None)
             demand(backup.server, self.check.findings())
             current = self._begin(current)
@@ -71,8 +72,7 @@ class TakeBackup:
 
     def _copy(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Backup:
         copied = self.method.take(backup, order, stop=stop, report=report)
-        if stop.is_set():
-            raise Stopped(stop.reason)
+        heed(stop)
         self._close_last_segment(backup, copied.end_lsn, report)
         return self.record.move(backup, backup.with_copy(self.now(), copied))
 

@@ -32,8 +32,10 @@ class Check:
         """Never raises for what it looks at: a question that fails is a finding too."""
         found = [self._directories()]
         readiness = self._readiness(found)
-        found += self._replication_connection()
+        seen: dict[str, str] = {}
+        found.append(self._replication_connection(seen))
         if readiness is not None:
+            found.append(self._system(seen))
             found += _server(readiness)
             found.append(_compatible("pg_basebackup", self.copy_program, readiness.version))
             found += self._wal(readiness)
@@ -42,7 +44,7 @@ class Check:
     def _directories(self) -> Finding:
         is_known = self.servers.system_id(self.server) is not None
         why_not = complaint(self.layout, is_known=is_known)
-        return Finding("directories", why_not is None, why_not or str(self.layout.home))
+        return Finding("directories", why_not or str(self.layout.home), is_ok=why_not is None)
 
     def _readiness(self, found: list[Finding]) -> Readiness | None:
         try:
@@ -50,32 +52,39 @@ class Check:
         except PostgresFailed as error:
             found.append(_failed("PostgreSQL", error))
             return None
-        found.append(Finding("PostgreSQL", True, f"version {readiness.version}"))
+        found.append(Finding("PostgreSQL", f"version {readiness.version}"))
         return readiness
 
-    def _replication_connection(self) -> Iterator[Finding]:
+    def _replication_connection(self, seen: dict[str, str]) -> Finding:
         try:
             identity = self.postgres.identify()
-            seen = {"the replication connection": identity.system_id}
-            yield Finding("PostgreSQL streaming", True, f"system {identity.system_id}")
-            seen["the connection"] = self.postgres.facts().system_id
         except PostgresFailed as error:
-            yield _failed("PostgreSQL streaming", error)
-            return
-        stored = backup_info.load_identity(self.layout)
+            return _failed("PostgreSQL streaming", error)
+        seen["the replication connection"] = identity.system_id
+        return Finding("PostgreSQL streaming", f"system {identity.system_id}")
+
+    def _system(self, seen: dict[str, str]) -> Finding:
+        """One and the same cluster, wherever one asks."""
+        name = "system identifier"
+        try:
+            seen["the connection"] = self.postgres.facts().system_id
+            stored = backup_info.load_identity(self.layout)
+        except Failure as error:
+            return _failed(name, error)
         if stored is not None:
             seen[str(self.layout.identity)] = stored[0]
         known = self.servers.system_id(self.server)
         if known is not None:
             seen["the catalogue"] = known
-        is_one = len(set(seen.values())) == 1
+        if len(set(seen.values())) == 1:
+            return Finding(name, seen["the connection"])
         words = ", ".join(f"{where} says {system}" for where, system in seen.items())
-        yield Finding("system identifier", is_one, "" if is_one else f"two clusters: {words}")
+        return Finding(name, f"not one cluster: {words}", is_ok=False)
 
     def _wal(self, readiness: Readiness) -> Iterator[Finding]:
         if self.takes_pushed_wal and self.receiver is None:
             is_on = readiness.archive_mode in ("on", "always")
-            yield Finding("archive_mode", is_on, f"archive_mode is {readiness.archive_mode}")
+            yield Finding("archive_mode", f"it is {readiness.archive_mode}", is_ok=is_on)
         if self.receiver is not None:
             yield _compatible("pg_receivewal", self.receiver, readiness.version)
             yield self._slot() if self.slot_name is not None else self._receiving()
@@ -88,24 +97,24 @@ class Check:
             return _failed(name, error)
         if slot is None:
             hint = f"slot {self.slot_name} does not exist; `create_slot = auto` makes it"
-            return Finding(name, False, hint)
+            return Finding(name, hint, is_ok=False)
         if not slot.has_reserved_wal:
-            return Finding(name, False, f"slot {self.slot_name} reserves no WAL")
-        return Finding(name, True, f"{self.slot_name} is {'' if slot.is_active else 'not '}active")
+            return Finding(name, f"slot {self.slot_name} reserves no WAL", is_ok=False)
+        return Finding(name, f"{self.slot_name} is {'' if slot.is_active else 'not '}active")
 
     def _receiving(self) -> Finding:
         is_flowing = self.is_receiving()
         hint = "" if is_flowing else "WAL is not streamed now, and no slot keeps it (`slot_name`)"
-        return Finding("receive-wal running", is_flowing, hint)
+        return Finding("receive-wal running", hint, is_ok=is_flowing)
 
 
 def _server(readiness: Readiness) -> Iterator[Finding]:
     yield Finding(
         "PostgreSQL version",
-        readiness.version >= OLDEST_VERSION,
         f"{readiness.version}, of at least {OLDEST_VERSION}",
+        is_ok=readiness.version >= OLDEST_VERSION,
     )
-    yield Finding("wal_level", readiness.wal_level != "minimal", readiness.wal_level)
+    yield Finding("wal_level", readiness.wal_level, is_ok=readiness.wal_level != "minimal")
     yield _granted(
         "reads settings",
         readiness.reads_settings,
@@ -117,7 +126,8 @@ def _server(readiness: Readiness) -> Iterator[Finding]:
 
 
 def _granted(name: str, is_granted: bool, grant: str) -> Finding:
-    return Finding(name, is_granted, "" if is_granted else f"the role may not; run: {grant}")
+    hint = "the role may" if is_granted else f"the role may not; run: {grant}"
+    return Finding(name, hint, is_ok=is_granted)
 
 
 def _compatible(name: str, program: Versioned, server_version: int) -> Finding:
@@ -129,10 +139,9 @@ def _compatible(name: str, program: Versioned, server_version: int) -> Finding:
     is_new_enough = major >= server_major
     words = f"version {major}, server version {server_major}"
     hint = words if is_new_enough else f"{words}: too old; name a newer one's folder in path_prefix"
-    return Finding(name, is_new_enough, hint)
+    return Finding(name, hint, is_ok=is_new_enough)
 
 
 def _failed(name: str, error: Failure) -> Finding:
-    return Finding(
-        name, False, error.message if not error.hint else f"{error.message} ({error.hint})"
-    )
+    words = f"{error.message} ({error.hint})" if error.hint else error.message
+    return Finding(name, words, is_ok=False)

@@ -37,15 +37,19 @@ class Delete:
     now: Clock
 
     def run(self, backup: Backup, *, actor: str, stop: Stop) -> int:
-        """Delete `backup`; how many segments went with it. Raises Refused."""
+        """Delete `backup`; how many segments went with it. Raises Refused.
+
+        A deletion that has begun and could not go on is taken up again.
+        """
         with self.guard:
             backup = self.backups.get(backup.server, backup.id)
-            self._refuse_needed(backup)
-            deleting = self.backups.move(backup, backup.deleting(), now=self.now(), actor=actor)
-        return self.go_on(deleting, stop=stop)
+            if backup.status is not Status.DELETING:
+                self._refuse_needed(backup)
+                backup = self.backups.move(backup, backup.deleting(), now=self.now(), actor=actor)
+        return self.go_on(backup, stop=stop)
 
     def go_on(self, backup: Backup, *, stop: Stop) -> int:
-        """Carry out a deletion that has begun, now or in an earlier life. Each step may be again."""
+        """Carry out a deletion that has begun, now or in an earlier life. A step may come twice."""
         log.info("deletion started", backup_id=backup.id)
         backup_info.mark_deleting(self.layout, backup.id)
         remove_tree(self.layout.backup(backup.id), stop)
@@ -62,8 +66,6 @@ class Delete:
                 f"{name} is {backup.status}",
                 hint=f"`barmanctl cancel {backup.server}` stops it first.",
             )
-        if backup.status is Status.DELETING:
-            raise Refused(f"{name} is being deleted already")
         if self.layout.keep_mark(backup.id).exists():
             raise Refused(f"{name} is kept", hint="Release it first.")
         others = [other for other in self.backups.of_server(backup.server) if other != backup]
@@ -88,6 +90,7 @@ class Delete:
             if (run := other.needed()) is not None
         ]
         gone = removable(self.wal_runs.of_server(backup.server), Reach.of(needed), others)
+        self.wals.retire_barman_index()
         # Files first, rows second: a death in between finds the same rows and does both again.
         removed = self.wals.remove(gone, backup.cluster.segment_size)
         self.wal_runs.cut(backup.server, gone)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from barmand.model.backup import Backup, Cluster, Copied, Tablespace
+from barmand.model.errors import Stopped
 from barmand.model.order import Order
 from barmand.model.progress import Phase
 
@@ -28,6 +29,12 @@ class Stop(Protocol):
     def is_set(self) -> bool: ...
 
     def wait(self, timeout: float | None = None) -> bool: ...
+
+
+def heed(stop: Stop) -> None:
+    """Raises Stopped, with the reason, once `stop` is set."""
+    if stop.is_set():
+        raise Stopped(stop.reason)
 
 
 class Identity(Protocol):

@@ -1,6 +1,6 @@
-"""The catalogue again, from what lies on disk: after a lost state file, or Barman's own catalogue."""
+"""The catalogue again, from what lies on disk: a lost state file, or Barman's own catalogue."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import structlog
@@ -42,7 +42,7 @@ class Rebuild:
         if backups or segments:
             log.info("catalogue read from disk", backups=backups, segments=segments)
 
-    def _adopt_backups(self, known: Set[str]) -> int:
+    def _adopt_backups(self, known: AbstractSet[str]) -> int:
         count = 0
         for backup_id in self.layout.backup_ids():
             if backup_id in known:

@@ -38,9 +38,8 @@ class Restart:
         log.warning("backup interrupted", backup_id=backup.id, was=backup.status.value)
 
     def go_on(self, server: str, *, stop: Stop) -> None:
-        """What may take long: deletions that were under way, and WAL that came meanwhile."""
+        """What may take long: deletions that were under way, WAL that no row tells of."""
         for backup in self.backups.of_server(server):
             if backup.status is Status.DELETING:
                 self.delete.go_on(backup, stop=stop)
         self.archive.heal()
-        self.archive.run(stop.is_set)

@@ -19,7 +19,7 @@ from barmand.model.progress import Phase
 from barmand.model.recovery import Gap, Target, archiving_off, settings_for, wal_for
 from barmand.model.wal import Run, missing
 from barmand.operations.archive import names_of
-from barmand.operations.ports import Clock, Report, Seconds, Stop
+from barmand.operations.ports import Clock, Report, Seconds, Stop, heed
 from barmand.storage.layout import Layout
 from barmand.storage.restored import Destination, Fragment
 from barmand.storage.wals import WalArchive
@@ -105,16 +105,16 @@ class Restore:
         ]
         if not outside:
             return []
-        return [
-            "these configuration files were not in the data directory and are not in the backup: "
-            f"{', '.join(outside)}; PostgreSQL needs them before it starts"
-        ]
+        words = ", ".join(outside)
+        return [f"not in the backup, and needed before PostgreSQL starts: {words}"]
 
     def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
         """Carry out `plan`. What fails or is stopped takes away what it has written."""
         begun = self.monotonic()
         holder = f"restore to {plan.destination.path}"
-        log.info("restore started", destination=str(plan.destination.path), target=plan.target)
+        log.info(
+            "restore started", destination=str(plan.destination.path), target=plan.target.value
+        )
         with self.holds.held(plan.backup, holder=holder, now=self.now()):
             fragment = plan.destination.begin()
             try:
@@ -196,8 +196,7 @@ class Restore:
         for run in plan.segments:
             names += [segment.name(plan.segment_size) for segment in run.segments()]
         for name in names:
-            if stop.is_set():
-                raise Stopped(stop.reason)
+            heed(stop)
             path = self.wals.path(name)
             if path is None:
                 raise Refused(f"WAL file {name} went away during the restore")
@@ -207,7 +206,7 @@ class Restore:
     def _tell_postgres(self, plan: Plan, fragment: Fragment) -> None:
         fragment.tell_postgres(
             plan.version,
-            settings_for(plan.target, plan.version, str(plan.destination.wal)),
+            settings_for(plan.target, str(plan.destination.wal)),
             archiving_off(plan.version),
         )
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 
 def local_now() -> datetime:
-    """This moment, in the machine's zone: Barman's ids are local time."""
+    """The moment, in the machine's zone: Barman's ids are local time."""
     return datetime.now().astimezone()
 
 

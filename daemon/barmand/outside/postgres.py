@@ -88,7 +88,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """A server's regular connection and its replication connection; opened anew for each question."""
+    """Its regular and its replication connection, opened anew for each question."""
 
     server: str
     conninfo: Conninfo

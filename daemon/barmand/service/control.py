@@ -21,6 +21,7 @@ from pathlib import Path
 import structlog
 
 from barmand.model.errors import Failure, Refused, UsageError
+from barmand.service.listening import bind
 from barmand.service.peers import Peer, Rights, peer_of
 from barmand.wire.lines import (
     INVALID_REQUEST,
@@ -145,9 +146,12 @@ class Control:
             return
         try:
             caller = Caller(connection, peer_of(connection))
-            connection.setblocking(False)
+            connection.settimeout(0)
             if not self._rights.may_look(caller.peer):
-                refused = Refused(f"{caller.peer} may not use barmand's control socket")
+                refused = Refused(
+                    f"{caller.peer} may not use barmand's control socket",
+                    hint="Members of control_group and monitor_group may.",
+                )
                 log.warning("caller refused", peer=str(caller.peer))
                 caller.send(failure_line(None, refused))
                 connection.close()
@@ -170,7 +174,7 @@ class Control:
             self._await_more(self._returned.popleft())
 
     def _await_more(self, caller: Caller) -> None:
-        caller.socket.setblocking(False)
+        caller.socket.settimeout(0)
         self._selector.register(caller.socket, selectors.EVENT_READ, caller)
         self._idle[caller] = None
         self._hand_over_line(caller)
@@ -271,55 +275,6 @@ class Control:
         finally:
             if not isinstance(call.request, Ping):
                 self._watchers.release()
-
-
-def bind(listener: socket.socket, path: Path, rights: Rights) -> None:
-    """Bind to `path`: a socket that nobody answers behind is replaced, anything else is left.
-
-    Mode 0660 with the control group. With a monitor group besides it is 0666, for the kernel knows
-    one group only: then the peer's credentials alone decide. Raises Refused.
-    """
-    if path.exists() or path.is_symlink():
-        _remove_stale(path)
-    path.parent.mkdir(0o755, parents=True, exist_ok=True)
-    old_mask = os.umask(0o177)
-    try:
-        listener.bind(str(path))
-    except OSError as error:
-        raise Refused(f"cannot listen on {path}: {error.strerror}") from error
-    finally:
-        os.umask(old_mask)
-    group = rights.control_group if rights.control_group is not None else rights.monitor_group
-    if group is not None:
-        _give_to(path, group)
-    is_for_two = rights.monitor_group not in (None, group)
-    path.chmod(0o666 if is_for_two else 0o660)
-    listener.listen(128)
-
-
-def _remove_stale(path: Path) -> None:
-    if not path.is_socket():
-        raise Refused(f"{path} exists and is no socket", hint="Remove it, or set control_socket.")
-    with closing(socket.socket(socket.AF_UNIX)) as probe:
-        probe.settimeout(2.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except OSError as error:
-            raise Refused(f"cannot tell who listens on {path}: {error.strerror}") from error
-    raise Refused(f"somebody listens on {path} already", hint="Another barmand? Stop it first.")
-
-
-def _give_to(path: Path, group: int) -> None:
-    try:
-        os.chown(path, -1, group)
-    except OSError as error:
-        raise Refused(
-            f"cannot give {path} to group {group}: {error.strerror}",
-            hint="Make the daemon's user a member of that group.",
-        ) from error
 
 
 def _discard(_data: bytes) -> None:

@@ -8,8 +8,8 @@ from typing import assert_never
 import structlog
 
 from barmand.catalog.memory import Catalog
-from barmand.model.backup import ACTIVE, Backup, Reason
-from barmand.model.errors import Failure, NotFound, Refused, Stopped
+from barmand.model.backup import ACTIVE, Backup, Reason, Status
+from barmand.model.errors import CheckFailed, Failure, NotFound, Refused, Stopped
 from barmand.model.naming import find, valid_name
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
@@ -25,6 +25,7 @@ from barmand.wire.messages import (
     AnyRequest,
     AskStatus,
     BackupReply,
+    BackupView,
     Cancel,
     CheckBackup,
     CheckServer,
@@ -64,7 +65,7 @@ class Desk:
     reload_house: Callable[[], House]
     queueing: threading.Lock
 
-    def answer(self, request: AnyRequest, who: str) -> Answer:  # noqa: C901 - one arm a request
+    def answer(self, request: AnyRequest, who: str) -> Answer:
         """Raises Failure, before or between replies."""
         match request:
             case StartBackup():
@@ -134,6 +135,9 @@ class Desk:
         following = Following(self.catalog, self.runner, request.follow, request.wait_timeout)
         queued: list[tuple[Kit, Backup, Job]] = []
         for server in self.looking.expand(request.servers, self.house):
+            if "all" in request.servers and self.house.is_inactive(server):
+                yield WarningNote(server=server, message="skipped: it is inactive")
+                continue
             try:
                 kit = self.house.working_kit(server)
                 queued.append((kit, *self.queue(kit, name=request.name, who=who)))
@@ -176,8 +180,8 @@ class Desk:
     def _check_backup(self, request: CheckBackup) -> Reply:
         kit = self.house.kit(request.server)
         backup = kit.archive.look_at(self._find(request.server, request.backup))
-        progress = self.runner.progress(_key(backup))
-        return BackupReply(backup=backup_view(backup, self.catalog, progress))
+        view = backup_view(backup, self.catalog, self.runner.progress(_key(backup)))
+        return BackupReply(backup=view, exit_code=_verdict(view))
 
     def _delete(self, request: Delete, who: str) -> Answer:
         kit = self.house.kit(request.server)
@@ -202,6 +206,12 @@ class Desk:
     def _find(self, server: str, word: str) -> Backup:
         self.house.kit(server)
         return find(self.catalog.backups.of_server(server), server, word)
+
+
+def _verdict(view: BackupView) -> int:
+    if view.error is not None:
+        return view.error.exit_code
+    return 0 if view.status == Status.DONE else CheckFailed.exit_code
 
 
 def _key(backup: Backup) -> Key:

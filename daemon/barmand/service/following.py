@@ -84,13 +84,14 @@ class Following:
             watched.is_over = True
             yield self._problem(key.server, error)
             return
+        if backup.status is Status.WAITING_FOR_WALS:
+            progress = Progress(Phase.WAITING_FOR_WAL)
         if backup.status is not watched.status:
-            watched.status = backup.status
+            watched.status, watched.progress = backup.status, progress
             watched.view = backup_view(backup, self.catalog, progress)
             watched.is_over = self._is_over(backup.status)
             yield BackupNote(backup=watched.view)
         if backup.status is Status.WAITING_FOR_WALS and not watched.is_over:
-            progress = Progress(Phase.WAITING_FOR_WAL)
             yield from self._late(watched, backup)
         if progress is not None and progress != watched.progress:
             watched.progress = progress

@@ -76,6 +76,9 @@ class House:
             )
         return self.kits[server]
 
+    def is_inactive(self, server: str) -> bool:
+        return server in self.kits and not self.kits[server].is_active
+
     def working_kit(self, server: str) -> Kit:
         """As `kit`, and the server is not switched off."""
         kit = self.kit(server)

@@ -1,6 +1,6 @@
 """structlog to journald: its native protocol under systemd, else lines on stderr.
 
-`BARMAND_LOG` (`journal`, `console` or `json`) chooses; without it, journald when stderr is its stream.
+`BARMAND_LOG` (journal, console or json) chooses; without it, journald when stderr is its stream.
 """
 
 import logging
@@ -14,8 +14,16 @@ from cysystemd import journal
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
-MESSAGE_IDS: dict[str, str] = {}
-"""The journal's catalogue (systemd/barmand.catalog) explains these events."""
+MESSAGE_IDS = {
+    "backup started": "a92c19a756ce4ccfa17806ee502d8857",
+    "backup copied": "fef418e6d9c0435685855d1557647e7e",
+    "backup done": "cca24c54ce96470397e79d79446ae792",
+    "backup failed": "7e1c254f791c4e639ee99730ada10a56",
+    "backup waits for WAL": "ad08a2b0041c4e0780d8488f24f57f74",
+    "WAL streaming interrupted": "70df939d621e4d499f1ea4f560e08bfe",
+    "settings not changed": "ac44e29813b34311899c318ad0cd63bd",
+}
+"""What systemd/barmand.catalog explains to a reader of `journalctl -x`, by the event's phrase."""
 
 
 def configure(level: str) -> None:
@@ -57,7 +65,7 @@ def _console() -> structlog.dev.ConsoleRenderer:
 
 
 def _stderr_is_journal() -> bool:
-    """systemd names the device and inode of the stream that it gave us."""
+    """Is it? systemd names the device and inode of the stream that it gave us."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     facts = os.fstat(2)
     return (device, inode) == (str(facts.st_dev), str(facts.st_ino))

@@ -120,9 +120,9 @@ class Looking:
             try:
                 found = house.kit(server).check.findings()
             except ConfigInvalid as failure:
-                found = [Finding("configuration", False, failure.message)]
+                found = [Finding("configuration", failure.message, is_ok=False)]
             except NotFound as failure:
-                found = [Finding("configuration", False, failure.message)]
+                found = [Finding("configuration", failure.message, is_ok=False)]
                 codes.append(failure.exit_code)
             is_ok = all(finding.is_ok for finding in found)
             codes += [] if is_ok else [CheckFailed.exit_code]

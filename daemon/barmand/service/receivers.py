@@ -61,14 +61,15 @@ class Source:
 
     def demand_slot(self) -> None:
         """The slot reserves WAL from the first contact on, before the first backup."""
-        if self.slot_name is not None and self.makes_slot:
-            if self.keeper.slot(self.slot_name) is None:
-                self.keeper.create_slot(self.slot_name)
-                log.info("replication slot made", slot=self.slot_name)
+        if self.slot_name is None or not self.makes_slot:
+            return
+        if self.keeper.slot(self.slot_name) is None:
+            self.keeper.create_slot(self.slot_name)
+            log.info("replication slot made", slot=self.slot_name)
 
 
 class Receivers:
-    def __init__(self, on_change: Callable[[str], None]) -> None:
+    def __init__(self, on_change: Callable[[], None]) -> None:
         self._lock = threading.Lock()
         self._states: dict[str, Receiving] = {}
         self._running: dict[str, tuple[Source, StopFlag, threading.Thread]] = {}
@@ -155,7 +156,7 @@ class Receivers:
     def _change(self, server: str, **facts: object) -> None:
         found = self.state(server) or Receiving()
         self._set(server, replace(found, **facts))  # type: ignore[arg-type] # fields named above
-        self._on_change(server)
+        self._on_change()
 
     def _set(self, server: str, receiving: Receiving) -> None:
         with self._lock:

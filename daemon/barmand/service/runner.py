@@ -42,13 +42,13 @@ class _Ring(Enum):
 
 @dataclass(slots=True)
 class Job:
-    """One piece of work, from its queueing to its end. Its fields change under the runner's lock."""
+    """One piece of work, from queueing to end. Its fields change under the runner's lock."""
 
     key: Key
     stop: StopFlag = field(default_factory=StopFlag)
     has_begun: bool = False
     is_withdrawn: bool = False
-    progress: Progress = Progress(Phase.QUEUED)
+    progress: Progress = field(default_factory=lambda: Progress(Phase.QUEUED))
     phase_since: float = 0.0
 
 
@@ -64,7 +64,7 @@ class Runner:
 
     # ------------------------------------------------------------------------------------- jobs
     def enlist(self, key: Key) -> Job:
-        """A job that is queued: it can be withdrawn, and nobody takes it for lost. Raises Refused."""
+        """A job that is queued: it can be withdrawn, and is not lost. Raises Refused."""
         job = Job(key)
         with self._lock:
             if key in self._jobs:
@@ -76,7 +76,7 @@ class Runner:
 
     def submit(self, work: Callable[[], None]) -> Future[None]:
         """Run `work` on a worker thread; it begins and ends its jobs through `perform`."""
-        return self._workers.submit(_bounded, work)
+        return self._workers.submit(_bounded, work, _tell_job)
 
     def perform(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
@@ -87,7 +87,7 @@ class Runner:
                 with structlog.contextvars.bound_contextvars(
                     server=job.key.server, backup_id=job.key.backup_id, job=job.key.deed
                 ):
-                    _bounded(lambda: work(job))
+                    _bounded(lambda: work(job), _tell_job)
         finally:
             with self._lock:
                 self._discharge(job)
@@ -162,7 +162,7 @@ class Runner:
             self._chores[name] = _Ring.HEARD
         server = name.partition(" ")[2]
         with structlog.contextvars.bound_contextvars(server=server, job=name):
-            _bounded(chore)
+            _bounded(chore, _tell_chore)
         with self._lock:
             if self._chores.pop(name) is not _Ring.AGAIN:
                 return
@@ -179,12 +179,20 @@ class Runner:
         self._chore_pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _bounded(work: Callable[[], None]) -> None:
+def _bounded(work: Callable[[], None], tell: Callable[[Failure], None]) -> None:
     """One of the two boundaries: what happens in `work` is told and ends here; the daemon lives."""
     try:
         work()
     except Failure as failure:
-        # Stored and told where it happened; this line is for those that had no such place.
-        log.debug("work ended in failure", code=failure.kind, error=failure.message)
+        tell(failure)
     except Exception:
         log.exception("work ended in a fault of barmand")
+
+
+def _tell_job(failure: Failure) -> None:
+    """A job has told its failure itself, and stored it."""
+    log.debug("job ended in failure", code=failure.kind, error=failure.message)
+
+
+def _tell_chore(failure: Failure) -> None:
+    log.error("chore failed", code=failure.kind, error=failure.message, hint=failure.hint)

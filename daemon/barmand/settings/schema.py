@@ -416,7 +416,10 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     # WAL
     "archiver_batch_size": NotCarried(_ALL_AT_ONCE, _except("0")),
     "streaming_archiver_batch_size": NotCarried(_ALL_AT_ONCE, _except("0")),
-    "xlogdb_directory": NotCarried("the archive needs no index file", _except("{wals_directory}")),
+    "xlogdb_directory": NotCarried(
+        "the archive needs no index file; run `barman rebuild-xlogdb` when you go back to Barman",
+        _except("{wals_directory}"),
+    ),
     "compression": NotCarried(_STORED_PLAIN, _except("none")),
     "compression_level": NotCarried(_STORED_PLAIN, _except("medium")),
     "custom_compression_filter": NotCarried(_STORED_PLAIN),

@@ -35,6 +35,11 @@ class Layout:
     def identity(self) -> Path:
         return self.home / "identity.json"
 
+    @property
+    def barman_index(self) -> Path:
+        """Barman's list of archived WAL (xlog.db), in its usual place."""
+        return self.wals / f"{self.server}-xlog.db"
+
     def backup(self, backup_id: str) -> Path:
         return self.base / _proved(backup_id)
 

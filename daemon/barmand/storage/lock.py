@@ -12,7 +12,7 @@ LOCK_NAME = "barmand.lock"
 
 
 class StateLock:
-    """Held by flock, so it ends with the process however that ends; the pid inside is for people."""
+    """Held by flock, so it ends with the process, however; the pid inside is for people."""
 
     def __init__(self, directory: Path) -> None:
         """Raises Refused naming the holder, StorageFailed."""

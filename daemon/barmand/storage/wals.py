@@ -63,6 +63,11 @@ def read_header(path: Path) -> SegmentHeader | None:
     return SegmentHeader(magic, timeline, address, str(system_id), size, block)
 
 
+def size_of(path: Path) -> int:
+    with at_the_disk("look at", path):
+        return path.stat().st_size
+
+
 @dataclass(frozen=True, slots=True)
 class WalArchive:
     """Names that could not be archived raise ValueError in `put`; they are simply not held."""
@@ -85,6 +90,16 @@ class WalArchive:
         remove_file(source)
         return Put.SAME
 
+    def retire_barman_index(self) -> None:
+        """Set Barman's index aside before the archive changes: Barman trusts one that it finds,
+        however stale, but makes it anew from the files when there is none.
+        """
+        index = self.layout.barman_index
+        if index.is_file():
+            with at_the_disk("rename", index):
+                index.replace(index.with_name(f"{index.name}.retired"))
+            sync_directory(index.parent)
+
     def holds(self, name: str) -> bool:
         return self.path(name) is not None
 
@@ -106,8 +121,7 @@ class WalArchive:
             for path in _content(folder):
                 segment = _segment(path, segment_size)
                 if segment is not None and kind_of(path.name) is WalKind.SEGMENT:
-                    with at_the_disk("look at", path):
-                        yield segment, path.stat().st_size
+                    yield segment, size_of(path)
 
     def histories(self) -> list[str]:
         names = (path.name for path in _content(self.layout.wals))

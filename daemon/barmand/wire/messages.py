@@ -201,7 +201,10 @@ class StartBackup(Request, frozen=True, kw_only=True):
 
 
 class BackupReply(Reply, frozen=True, kw_only=True):
+    """`exit_code`: of `check-backup`, 5 while the backup is not safe yet."""
+
     backup: BackupView
+    exit_code: int = 0
 
 
 class Cancel(Request, frozen=True, kw_only=True):

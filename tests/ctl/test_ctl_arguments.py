@@ -1,0 +1,275 @@
+"""argv to (method, params); each accepted line is read back with the daemon's own eyes."""
+
+import json
+import os
+from typing import get_args
+
+import pytest
+
+from barmand.ctl import arguments, values
+from barmand.ctl.backup_command import SENT
+from barmand.ctl.commands import ALIASES, COMMANDS
+from barmand.model.errors import UsageError
+from barmand.wire.lines import read_call
+from barmand.wire.messages import (
+    METHODS,
+    AnyRequest,
+    AskStatus,
+    Cancel,
+    CheckBackup,
+    CheckServer,
+    Count,
+    Delete,
+    ListBackups,
+    ListServers,
+    Ping,
+    Reload,
+    Restore,
+    Seconds,
+    ShowBackup,
+    ShowServers,
+    StartBackup,
+)
+
+
+def asked(line: str) -> AnyRequest:
+    """What the daemon understands of `barmanctl LINE`."""
+    parsed = arguments.parse(line.split())
+    assert parsed is not None
+    request = {"jsonrpc": "2.0", "id": 1, "method": parsed.method, "params": parsed.params}
+    return read_call(json.dumps(request).encode()).request
+
+
+def refusal(*argv: str) -> str:
+    with pytest.raises(UsageError) as refused:
+        arguments.parse(argv)
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        ("ping", Ping()),
+        ("reload", Reload()),
+        ("list-servers", ListServers()),
+        ("list-server", ListServers()),
+        ("list-backups", ListBackups()),
+        ("list-backups all", ListBackups()),
+        ("list-backup a b a", ListBackups(servers=["a", "b"])),
+        ("status", AskStatus()),
+        ("status all", AskStatus()),
+        ("status main", AskStatus(servers=["main"])),
+        ("show-backup main last", ShowBackup(server="main", backup="last")),
+        ("check-backup main last", CheckBackup(server="main", backup="last")),
+        ("delete main oldest", Delete(server="main", backup="oldest")),
+        ("cancel main", Cancel(server="main")),
+        ("cancel main 20260116T020500", Cancel(server="main", backup="20260116T020500")),
+        ("check main other main", CheckServer(servers=["main", "other"])),
+        ("check all", CheckServer(servers=["all"])),
+        ("show-servers all", ShowServers(servers=["all"])),
+        ("show-server main", ShowServers(servers=["main"])),
+        ("restore main last /srv/x", Restore(server="main", backup="last", destination="/srv/x")),
+        (
+            "recover --target-immediate main last /x --tablespace a:/a --tablespace b:/b:c",
+            Restore(
+                server="main",
+                backup="last",
+                destination="/x",
+                target_immediate=True,
+                tablespaces={"a": "/a", "b": "/b:c"},
+            ),
+        ),
+    ],
+)
+def test_each_command_is_what_the_daemon_understands(line: str, request_: AnyRequest) -> None:
+    assert asked(line) == request_
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        ("main", StartBackup(servers=["main"])),
+        ("all", StartBackup(servers=["all"])),
+        ("b a b", StartBackup(servers=["b", "a"])),
+        ("main --wait other", StartBackup(servers=["main", "other"], follow="done")),
+        ("-w --wait-timeout 1.5 -- main", StartBackup(servers=["main"], follow="done",
+                                                      wait_timeout=1.5)),
+        ("-w --wait-timeout 0 main", StartBackup(servers=["main"], follow="done")),
+        ("--detach main", StartBackup(servers=["main"], follow="queued")),
+        ("--name weekly a b", StartBackup(servers=["a", "b"], name="weekly")),
+        ("--immediate-checkpoint m", StartBackup(servers=["m"], immediate_checkpoint=True)),
+        ("--no-immediate-checkpoint m", StartBackup(servers=["m"], immediate_checkpoint=False)),
+        ("--retry-times 3 --retry-sleep 0.5 m", StartBackup(servers=["m"], retry_times=3,
+                                                            retry_sleep=0.5)),
+        ("--retry-times 3 --no-retry m", StartBackup(servers=["m"], retry_times=0)),
+        ("--bwlimit 0 m", StartBackup(servers=["m"], bwlimit=0)),
+        ("-j 4 m", StartBackup(servers=["m"], jobs=4)),
+        ("--jobs=4 m", StartBackup(servers=["m"], jobs=4)),
+        ("m --reuse-backup", StartBackup(servers=["m"], reuse_backup="link")),
+        ("--reuse-backup copy m", StartBackup(servers=["m"], reuse_backup="copy")),
+        ("--manifest m", StartBackup(servers=["m"], manifest=True)),
+        ("--no-manifest m", StartBackup(servers=["m"], manifest=False)),
+        ("--incremental last m", StartBackup(servers=["m"], incremental="last")),
+    ],
+)  # fmt: skip
+def test_each_option_of_backup_reaches_the_daemon(line: str, request_: StartBackup) -> None:
+    assert asked(f"backup {line}") == request_
+
+
+def test_every_method_of_the_wire_has_its_command() -> None:
+    assert set(COMMANDS) == set(METHODS)
+    assert set(ALIASES.values()) <= set(COMMANDS)
+
+
+def test_every_field_of_a_backup_request_can_be_asked_for() -> None:
+    assert set(StartBackup.__struct_fields__) == {"servers", "follow", "wait_timeout", *SENT}
+
+
+def test_the_client_knows_the_limits_of_the_wire() -> None:
+    (count,), (seconds,) = get_args(Count)[1:], get_args(Seconds)[1:]
+    assert (count.le, seconds.le) == (values.COUNT_LIMIT, values.SECONDS_LIMIT)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("--retry-times -1 m", "--retry-times: '-1' is not a whole number, 0 or greater"),
+        ("--retry-times 1.5 m", "--retry-times: '1.5' is not a whole number, 0 or greater"),
+        ("--retry-times 1_0 m", "--retry-times: '1_0' is not a whole number, 0 or greater"),
+        ("--retry-times ½ m", "--retry-times: '½' is not a whole number, 0 or greater"),
+        ("--bwlimit 1000000001 m", "--bwlimit: '1000000001' is more than 1000000000"),
+        ("--jobs 0 m", "-j/--jobs: '0' is not 1 or greater"),
+        ("--jobs many m", "-j/--jobs: 'many' is not a whole number, 0 or greater"),
+        ("--retry-sleep nan m", "--retry-sleep: 'nan' is not a number of seconds, 0 or greater"),
+        ("--retry-sleep -1 m", "--retry-sleep: '-1' is not a number of seconds, 0 or greater"),
+        ("--retry-sleep soon m", "--retry-sleep: 'soon' is not a number of seconds, 0 or greater"),
+        ("--retry-sleep 1_0 m", "--retry-sleep: '1_0' is not a number of seconds, 0 or greater"),
+        ("--retry-sleep 1e400 m", "--retry-sleep: '1e400' is more than 31536000 seconds (a year)"),
+        ("-w --wait-timeout inf m", "--wait-timeout: 'inf' is more than 31536000 seconds (a year)"),
+        ("--wait-timeout 5 m", "--wait-timeout needs --wait"),
+        ("--wait --detach m", "--wait and --detach exclude each other"),
+        ("all main", "`all` means every server: name servers, or say `all`, not both"),
+        ("--incremental= m", "--incremental: an empty word names nothing"),
+        ("--check-timeout 5 m", "--check-timeout: this version does not carry it (given: '5')"),
+    ],
+)
+def test_a_backup_that_makes_no_sense_is_refused_by_name(line: str, message: str) -> None:
+    assert refusal("backup", *line.split()) == message
+
+
+def test_a_number_of_ten_thousand_digits_is_refused() -> None:
+    assert "is more than" in refusal("backup", "--jobs", "9" * 10_000, "m")
+
+
+@pytest.mark.parametrize(
+    "option", ["--jobs-start-batch-size", "--jobs-start-batch-period", "--keepalive-interval"]
+)
+def test_options_of_the_rsync_methods_are_refused_by_name(option: str) -> None:
+    words = f"{option}: works with the rsync methods only, which this version does not carry"
+    assert refusal("backup", option, "5", "main").startswith(words)
+
+
+def test_an_unknown_way_to_reuse_files_is_refused() -> None:
+    assert refusal("backup", "--reuse-backup", "main").startswith("--reuse-backup: invalid choice")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("backup", "the following arguments are required: SERVER"),
+        ("restore main last", "the following arguments are required: DESTINATION"),
+        ("show-backup main", "the following arguments are required: BACKUP"),
+        ("ping main", "unrecognized arguments: main"),
+        ("ping --sock /x", "unrecognized arguments: --sock /x"),
+        ("backup --immediate main", "unrecognized arguments: --immediate"),
+        ("restore main last /x --tablespace here", "--tablespace: 'here' is not NAME:LOCATION"),
+        ("restore main last /x --tablespace a:b", "--tablespace: 'a:b' is not NAME:LOCATION"),
+        ("restore m last /x --tablespace a:/b --tablespace a:/c", "--tablespace: one tablespace"),
+        ("list-backups all main", "`all` means every server"),
+        ("-f xml ping", "-f/--format: invalid choice: 'xml'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(line: str, message: str) -> None:
+    assert refusal(*line.split()).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [("bakcup", "Did you mean `backup`?"), ("xyzzy", "`barmanctl --help` names the commands.")],
+)
+def test_an_unknown_command_is_refused_with_the_nearest_one(command: str, hint: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        arguments.parse([command])
+    assert refused.value.message == f"unknown command {command!r}"
+    assert refused.value.hint == hint
+
+
+def test_no_command_asks_nothing() -> None:
+    assert arguments.parse([]) is None
+
+
+@pytest.mark.parametrize(
+    "line", ["--socket /s -f json ping", "ping --socket /s -f json", "-f json ping --socket=/s",
+             "--socket /t -f console ping --socket /s --format json"],
+)  # fmt: skip
+def test_socket_and_format_stand_before_or_after_the_command(line: str) -> None:
+    parsed = arguments.parse(line.split())
+    assert parsed is not None
+    assert (parsed.socket, parsed.format) == ("/s", "json")
+
+
+@pytest.mark.parametrize(
+    ("variable", "path"), [("/from/env", "/from/env"), ("", "/run/barmand/barmand.sock")]
+)
+def test_without_the_option_the_environment_names_the_socket(
+    variable: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BARMAND_SOCKET", variable)
+    parsed = arguments.parse(["ping"])
+    assert parsed is not None
+    assert (parsed.socket, parsed.format) == (path, "console")
+
+
+@pytest.mark.parametrize(
+    ("line", "format_"),
+    [
+        ("bakcup -f json", "json"),
+        ("backup --format=json --nonsense", "json"),
+        ("-fjson", "json"),
+        ("backup", "console"),
+        ("-f xml", "console"),
+        ("-f", "console"),
+        ("--help -f json x", "json"),
+    ],
+)
+def test_the_format_is_known_even_where_the_rest_makes_no_sense(line: str, format_: str) -> None:
+    assert arguments.asked_format(line.split()) == format_
+
+
+def test_words_that_are_not_utf8_are_refused_not_sent() -> None:
+    assert refusal("backup", os.fsdecode(b"m\xff")) == r"'m\udcff' is not valid UTF-8"
+
+
+def test_words_in_any_script_are_sent() -> None:
+    assert asked("show-backup главный 毎週") == ShowBackup(server="главный", backup="毎週")
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_each_command_helps_with_short_meanings(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        arguments.parse([*command.split(), "--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert f"usage: barmanctl {command}".strip() in shown
+    assert "--socket PATH" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+
+
+def test_the_help_names_every_command_and_no_alias(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        arguments.parse(["--help"])
+    shown = capsys.readouterr().out
+    assert all(f"\n  {name} " in shown for name in COMMANDS)
+    assert not any(f"\n  {alias} " in shown for alias in ALIASES)
