@@ -1,6 +1,9 @@
 """One PostgreSQL server, spoken to: psycopg's only door."""
 
-from collections.abc import Iterator
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +18,7 @@ from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
 
 CONNECT_SECONDS = 10
+_CUT_AFTER_SECONDS = 5
 _CONNECTION_DEFAULTS: dict[str, str | int] = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 10,
@@ -147,7 +151,7 @@ class Postgres:
         with self._translated("replication connection"):
             parameters = {**_parameters(self.streaming_conninfo), "replication": "true"}
             parameters.pop("dbname", None)
-            with psycopg.connect(**parameters, autocommit=True) as connection:
+            with self._connect(parameters) as connection:
                 result = connection.pgconn.exec_(command)
                 if result.status != pq.ExecStatus.TUPLES_OK:
                     raise psycopg.OperationalError(result.error_message.decode(errors="replace"))
@@ -161,10 +165,23 @@ class Postgres:
                 **_parameters(self.conninfo),
                 "fallback_application_name": "barmand",
             }
-            with psycopg.connect(**parameters, autocommit=True) as connection:
+            with self._connect(parameters) as connection:
                 milliseconds = self.timeout_seconds * 1000
                 connection.execute(f"SET statement_timeout = {milliseconds:d}")
                 yield connection
+
+    @contextmanager
+    def _connect(self, parameters: Mapping[str, Any]) -> Iterator[psycopg.Connection[TupleRow]]:
+        """A frozen server heeds no timeout of its own: a little after that, we cut the line."""
+        with psycopg.connect(**parameters, autocommit=True) as connection:
+            cut = threading.Timer(self.timeout_seconds + _CUT_AFTER_SECONDS, _cut, [connection])
+            cut.daemon = True
+            if self.timeout_seconds:
+                cut.start()
+            try:
+                yield connection
+            finally:
+                cut.cancel()
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -173,6 +190,12 @@ class Postgres:
         except psycopg.Error as error:
             words = " ".join(str(error).split())
             raise PostgresFailed(f"{what} to {self.server}: {words}") from error
+
+
+def _cut(connection: psycopg.Connection[TupleRow]) -> None:
+    """Shut the socket down beneath whoever waits on it: they hear that the server went away."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)
 
 
 def _parameters(text: Conninfo) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 
 from barmand.model.backup import Backup
-from barmand.model.errors import Failure, Stopped, UsageError
+from barmand.model.errors import Failure, Refused, Stopped, UsageError
 from barmand.model.recovery import Target
 from barmand.service.following import TICK_SECONDS
 from barmand.service.house import Kit
@@ -34,6 +34,8 @@ def awaited(
     def perform(job: Job) -> None:
         try:
             outcome.set_result(work(job))
+        except Refused as refusal:  # an answer to its requester; nothing went wrong
+            outcome.set_exception(refusal)
         except Failure as failure:
             log.error(f"{key.deed} failed", code=failure.kind, error=failure.message)  # noqa: TRY400, G004 - the deed is a constant of ours
             outcome.set_exception(failure)
