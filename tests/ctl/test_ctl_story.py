@@ -92,7 +92,7 @@ def test_warnings_go_to_stderr(tell: Tell) -> None:
     assert err == "barmanctl: warning: main: slow\nbarmanctl: warning: old\n"
 
 
-def test_progress_lines_come_with_a_new_phase_or_after_ten_percent_and_ten_seconds() -> None:
+def test_progress_lines_come_with_a_new_phase_with_ten_percent_and_each_minute() -> None:
     said: list[str] = []
     clock = [100.0]
     lines = plain.ProgressLines(said.append, now=lambda: clock[0])
@@ -104,12 +104,11 @@ def test_progress_lines_come_with_a_new_phase_or_after_ten_percent_and_ten_secon
         return len(said)
 
     assert update(0, 0, 100) == 1
-    assert update(1, 50, 100) == 1  # too soon
-    assert update(10, 5, 100) == 1  # too little
+    assert update(0.5, 50, 100) == 1  # too soon
+    assert update(1, 5, 100) == 1  # too little
     assert update(0, 10, 100) == 2
     assert update(0, 10, 100, "syncing") == 3
-    assert update(60, None, None, "waiting") == 4
-    assert update(60, None, None, "waiting") == 4  # nothing to count
-    assert update(0, 7, None, "waiting") == 5  # no total: ten seconds alone decide
-    assert update(5, 9, None, "waiting") == 5
+    assert update(0, None, None, "waiting") == 4
+    assert update(59, 7, None, "waiting") == 4  # no total: the minute alone decides
+    assert update(1, 9, None, "waiting") == 5
     lines.hide()

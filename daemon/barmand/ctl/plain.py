@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from barmand.ctl.pages import Page
 
 STEP_PERCENT = 10
-STEP_SECONDS = 10
+LEAST_SECONDS = 1
+MOST_SECONDS = 60
 
 
 def lines(page: Page) -> Iterator[str]:
@@ -56,7 +57,7 @@ def _fact_lines(facts: Facts) -> Iterator[str]:
 
 
 class ProgressLines:
-    """A line when the phase changes; else when 10 % more are done, and 10 s have gone by."""
+    """A line when the phase changes, when 10 % more are done, and at the latest every minute."""
 
     def __init__(self, say: Callable[[str], None], now: Callable[[], float] = monotonic) -> None:
         self._say = say
@@ -70,8 +71,9 @@ class ProgressLines:
         done, total = progress["bytes_done"] or 0, progress["bytes_total"]
         percent = 100 * done // total if total else 0
         now = self._now()
-        is_due = now - self._said_at >= STEP_SECONDS and (
-            percent >= self._percent + STEP_PERCENT if total else bool(done)
+        passed = now - self._said_at
+        is_due = passed >= MOST_SECONDS or (
+            percent >= self._percent + STEP_PERCENT and passed >= LEAST_SECONDS
         )
         if phase != self._phase or is_due:
             self._phase, self._percent, self._said_at = phase, percent, now
