@@ -11,6 +11,7 @@ import structlog
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
 from barmand.model.errors import ConfigInvalid, Failure
+from barmand.model.event import Event
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
 from barmand.service import journal, systemd
@@ -160,8 +161,15 @@ class Daemon:
                 self._ring_archive(name)
 
     def _start_scheduled(self, server: str) -> str:
+        """The backup's id. A ring that overlaps with a running backup is skipped, with an event."""
         kit = self._desk.house.working_kit(server)
-        backup, job = self._desk.queue(kit, name=None, who="schedule")
+        try:
+            backup, job = self._desk.queue(kit, name=None, who="schedule")
+        except Failure as failure:
+            why = {"why": failure.message}
+            skipped = Event(at=local_now(), kind="schedule skipped", server=server, facts=why)
+            self._catalog.events.add(skipped)
+            raise
         self._desk.begin([(kit, backup, job)], Wish())
         return backup.id
 
