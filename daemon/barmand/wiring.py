@@ -125,6 +125,7 @@ class Builder:
                 postgres=postgres,
                 method=ByPgBasebackup(layout, copy_tool, local_now, monotonic),
                 ring_archive=lambda: self.ring_archive(server.name),
+                demand_slot=_nothing if source is None else source.demand_slot,
                 now=local_now,
                 monotonic=monotonic,
             ),
@@ -151,6 +152,10 @@ class Builder:
                 now=local_now,
             ),
         )
+
+
+def _nothing() -> None:
+    """WAL that is pushed needs no slot."""
 
 
 def layout_of(server: ServerSettings) -> Layout:
