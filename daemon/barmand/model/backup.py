@@ -86,6 +86,15 @@ class Cluster:
     is_standby: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Blocks of a relation file whose checksum is wrong in the cluster itself, not in the copy."""
+
+    path: str
+    """Relative to the data directory."""
+    blocks: tuple[int, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
     """What is known once the copy is whole and synced. LSN in bytes, sizes in bytes."""
@@ -100,6 +109,8 @@ class Copied:
     deduplicated_size: int
     copy_seconds: float
     workers: int = 1
+    damages: tuple[Damage, ...] = ()
+    """Bad pages found while copying: the backup is kept, and never passes for clean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

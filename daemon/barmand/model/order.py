@@ -1,6 +1,7 @@
 """How a base backup is to be taken: the server's defaults, and what one request changes."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypeVar
 
 from barmand.model.errors import UsageError
@@ -12,6 +13,14 @@ MAX_RATE = 1024 * 1024
 """KiB/s, the bounds of pg_basebackup's --max-rate."""
 
 
+class Reuse(StrEnum):
+    """What becomes of files that the previous backup has too."""
+
+    OFF = "off"
+    COPY = "copy"
+    LINK = "link"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """`retry_sleep` in seconds; `bandwidth_limit` in KiB/s for the whole backup, None for none."""
@@ -20,6 +29,12 @@ class Order:
     retry_times: int = 0
     retry_sleep: float = 30.0
     bandwidth_limit: int | None = None
+    reuse: Reuse = Reuse.OFF
+    jobs: int = 1
+    jobs_start_batch_size: int = 10
+    jobs_start_batch_period: float = 1.0
+    makes_manifest: bool = False
+    keepalive_seconds: int = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

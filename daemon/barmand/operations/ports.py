@@ -1,14 +1,18 @@
 """The shapes we need from outside; their adapters do not know them, they just fit."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
-from barmand.model.backup import Backup, Cluster, Copied, Tablespace
+from barmand.model.backup import Backup, Cluster, Copied, Damage, Tablespace
 from barmand.model.errors import Stopped
 from barmand.model.order import Order
 from barmand.model.progress import Phase
+from barmand.storage.manifest import Manifest
 
 Clock = Callable[[], datetime]
 """This moment, with the machine's zone."""
@@ -85,6 +89,62 @@ class PostgresServer(Protocol):
     def slot(self, name: str) -> Slot | None: ...
 
     def close_segment(self, lsn: int) -> None: ...
+
+
+class Ended(Protocol):
+    """What PostgreSQL gives back at the end of its backup mode."""
+
+    @property
+    def lsn(self) -> int: ...
+
+    @property
+    def backup_label(self) -> str: ...
+
+    @property
+    def tablespace_map(self) -> str: ...
+
+
+class HeldSession(Protocol):
+    """PostgreSQL's backup mode, held open; `lost` is set when its connection breaks."""
+
+    @property
+    def start_lsn(self) -> int: ...
+
+    @property
+    def lost(self) -> Event: ...
+
+    def end(self) -> Ended: ...
+
+
+class HeldBackup(Protocol):
+    def begun(
+        self, label: str, *, is_fast: bool, keepalive_seconds: int, stop: Stop
+    ) -> AbstractContextManager[HeldSession]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyJob:
+    """One copy of a cluster, file by file."""
+
+    backup: Backup
+    cluster: Cluster
+    order: Order
+    home: Path
+    """base/<ID>; the data directory's copy is `data` below, a tablespace's is named by its oid."""
+    verify_before: int | None
+    """Pages written before this LSN must have a right checksum; None where there are none."""
+    reference: Backup | None
+    """The backup whose unchanged files serve again."""
+    reference_home: Path | None
+    manifest: Manifest | None
+
+
+class FileCopier(Protocol):
+    """A way to bring a cluster's files here. Raises StorageFailed, ToolFailed, Stopped."""
+
+    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]: ...
+
+    def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None: ...
 
 
 class Versioned(Protocol):

@@ -171,6 +171,14 @@ class Postgres:
                 yield connection
 
     @contextmanager
+    def session(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        """A connection that lasts as long as its user wants."""
+        with self._translated("connection"):
+            parameters = {**_parameters(self.conninfo), "fallback_application_name": "barmand"}
+            with psycopg.connect(**parameters, autocommit=True) as connection:
+                yield connection
+
+    @contextmanager
     def _connect(self, parameters: Mapping[str, Any]) -> Iterator[psycopg.Connection[TupleRow]]:
         """A frozen server heeds no timeout of its own: a little after that, we cut the line."""
         with psycopg.connect(**parameters, autocommit=True) as connection:
