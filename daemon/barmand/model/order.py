@@ -21,6 +21,14 @@ class Reuse(StrEnum):
     LINK = "link"
 
 
+@dataclass(frozen=True, slots=True)
+class TablespaceLimit:
+    """The most that the copy of one tablespace takes, in KiB/s."""
+
+    tablespace: str
+    kibibytes: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """`retry_sleep` in seconds; `bandwidth_limit` in KiB/s for the whole backup, None for none."""

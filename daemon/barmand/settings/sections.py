@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     NOT_CARRIED,
@@ -125,6 +126,7 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
         elif key not in _SERVER:
             _judge_foreign(server, key)
     _refuse_unsafe(server)
+    _judge_method(server)
     _judge_archivers(server)
     return server
 
@@ -167,19 +169,39 @@ def _refuse_unsafe(server: Section) -> None:
         entry = server.entries.get(key)
         if entry is not None and not missing.is_harmless(entry.text, server.texts):
             server.problem(key, f"{entry.text!r} is not carried by this version: {missing.reason}")
-    method = server.values.get("backup_method", BackupMethod.POSTGRES)
-    if method is not BackupMethod.POSTGRES:
-        given = "" if "backup_method" in server.entries else "is not set, and Barman's default "
-        server.problem(
-            "backup_method",
-            f"{given}{method.value!r} is not carried by this version: set backup_method = postgres",
-        )
+
+
+def _judge_method(server: Section) -> None:
+    values = server.values
+    match values.get("backup_method"):
+        case BackupMethod.POSTGRES:
+            _judge_postgres(server)
+        case BackupMethod.RSYNC if values.get("ssh_command") is None and "ssh_command" in values:
+            given = "" if "backup_method" in server.entries else " (Barman's default)"
+            server.problem("ssh_command", f"is required by backup_method = rsync{given}")
+        case BackupMethod.LOCAL | BackupMethod.LOCAL_RSYNC:
+            if values.get("ssh_command") is not None:
+                server.warn("ssh_command", "has no effect: the copy is local")
+        case BackupMethod.SNAPSHOT:
+            server.problem("backup_method", "'snapshot' is not carried: barmand copies to disks")
+        case _:
+            return
+
+
+def _judge_postgres(server: Section) -> None:
+    values = server.values
+    if values.get("parallel_jobs", 1) > 1:
+        server.warn("parallel_jobs", "has no effect: pg_basebackup copies in one stream")
+    for key in ("reuse_backup", "network_compression", "tablespace_bandwidth_limit"):
+        if values.get(key, Reuse.OFF) not in (Reuse.OFF, False, ()):
+            server.problem(key, "is not possible with backup_method = postgres")
+    limit = values.get("bandwidth_limit")
+    if limit is not None and not MIN_RATE <= limit <= MAX_RATE:
+        server.problem("bandwidth_limit", f"pg_basebackup takes {MIN_RATE} to {MAX_RATE} KiB/s")
 
 
 def _judge_archivers(server: Section) -> None:
     values = server.values
-    if values.get("parallel_jobs", 1) > 1:
-        server.warn("parallel_jobs", "has no effect: pg_basebackup copies in one stream")
     is_streaming = values.get("streaming_archiver", True)
     if not is_streaming and not values.get("archiver", True):
         values["archiver"] = True
