@@ -13,20 +13,24 @@ from barmand.model.order import Order
 from barmand.model.secret import Conninfo
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
+from barmand.operations.by_files import ByFiles
 from barmand.operations.check import Check
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
+from barmand.operations.local_files import LocalFiles
+from barmand.operations.ports import Method
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.outside.clock import local_now, monotonic
+from barmand.outside.held_backup import HeldBackup
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
 from barmand.outside.postgres import Postgres
 from barmand.service.house import House, Kit
 from barmand.service.receivers import Receivers, Source
-from barmand.settings.schema import CreateSlot, ServerSettings, Settings
+from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings, Settings
 from barmand.storage.layout import Layout
 from barmand.storage.wals import WalArchive
 
@@ -65,15 +69,13 @@ class Builder:
         postgres = postgres_of(server)
         source = source_of(server, layout)
         record = Record(catalog.backups, layout, local_now)
-        copy_tool = PgBasebackup(
-            server.streaming_conninfo, server.streaming_backup_name, server.path_prefix
-        )
+        method = self._method(server, layout, postgres)
         check = Check(
             server=server.name,
             layout=layout,
             servers=catalog.servers,
             postgres=postgres,
-            copy_program=copy_tool,
+            method=method,
             receiver=None if source is None else receiver_of(server, layout),
             slot_name=server.slot_name if server.streaming_archiver else None,
             is_receiving=lambda: self.receivers.is_streaming(server.name),
@@ -111,7 +113,14 @@ class Builder:
                 immediate_checkpoint=server.immediate_checkpoint,
                 retry_times=server.basebackup_retry_times,
                 retry_sleep=server.basebackup_retry_sleep,
-                bandwidth_limit=server.bandwidth_limit or None,
+                bandwidth_limit=server.bandwidth_limit,
+                reuse=server.reuse_backup,
+                jobs=server.parallel_jobs,
+                jobs_start_batch_size=server.parallel_jobs_start_batch_size,
+                jobs_start_batch_period=server.parallel_jobs_start_batch_period,
+                makes_manifest=server.autogenerate_manifest,
+                keepalive_seconds=server.keepalive_interval,
+                check_seconds=server.check_timeout,
             ),
             schedule=server.backup_schedule,
             schedule_grace=server.backup_schedule_grace,
@@ -123,7 +132,8 @@ class Builder:
                 record=record,
                 check=check,
                 postgres=postgres,
-                method=ByPgBasebackup(layout, copy_tool, local_now, monotonic),
+                primary=primary_of(server),
+                method=method,
                 ring_archive=lambda: self.ring_archive(server.name),
                 now=local_now,
                 monotonic=monotonic,
@@ -152,6 +162,21 @@ class Builder:
             ),
         )
 
+    def _method(self, server: ServerSettings, layout: Layout, postgres: Postgres) -> Method:
+        if server.backup_method is BackupMethod.POSTGRES:
+            tool = PgBasebackup(
+                server.streaming_conninfo, server.streaming_backup_name, server.path_prefix
+            )
+            return ByPgBasebackup(layout, tool, local_now, monotonic)
+        return ByFiles(
+            layout=layout,
+            backups=self.catalog.backups,
+            held=HeldBackup(postgres),
+            copier=LocalFiles(),
+            now=local_now,
+            monotonic=monotonic,
+        )
+
 
 def layout_of(server: ServerSettings) -> Layout:
     return Layout(
@@ -169,6 +194,14 @@ def postgres_of(server: ServerSettings) -> Postgres:
     return Postgres(
         server.name, server.conninfo, server.streaming_conninfo, int(server.check_timeout)
     )
+
+
+def primary_of(server: ServerSettings) -> Postgres | None:
+    """Where WAL is switched when the backup is a standby's."""
+    conninfo = server.primary_conninfo
+    if conninfo is None:
+        return None
+    return Postgres(server.name, conninfo, conninfo, server.check_timeout)
 
 
 def source_of(server: ServerSettings, layout: Layout) -> Source | None:

@@ -30,6 +30,7 @@ class TakeBackup:
     record: Record
     check: Check
     postgres: PostgresServer
+    primary: PostgresServer | None
     method: Method
     ring_archive: Callable[[], None]
     now: Clock
@@ -43,7 +44,7 @@ class TakeBackup:
         try:
             heed(stop)
             report(Phase.CHECKING, None, None)
-            demand(backup.server, self.check.findings())
+            demand(backup.server, self.check.within(order.check_seconds).findings())
             current = self._begin(current)
             current = self._copy(current, order, stop, report)
         except BaseException as error:
@@ -78,11 +79,12 @@ class TakeBackup:
 
     def _close_last_segment(self, backup: Backup, end_lsn: int, report: Report) -> None:
         """So that the backup of an idle server ends too (Barman #244, #717)."""
-        if backup.cluster is None or backup.cluster.is_standby:
-            return
+        cluster = backup.cluster
+        server = self.primary if cluster and cluster.is_standby else self.postgres
+        if cluster is None or server is None:
+            return  # a standby's segment is closed by its primary, in its own time
         report(Phase.CLOSING, None, None)
-        size = backup.cluster.segment_size
-        self.postgres.close_segment(-(-end_lsn // size) * size)
+        server.close_segment(-(-end_lsn // cluster.segment_size) * cluster.segment_size)
 
     def _tell(self, backup: Backup) -> None:
         copied = backup.copied

@@ -17,9 +17,11 @@ import structlog
 from barmand.catalog.backups import Backups
 from barmand.model.backup import RESTORABLE, Backup, Cluster, Copied, Damage
 from barmand.model.errors import Failure, PostgresFailed, Stopped
+from barmand.model.finding import Finding
 from barmand.model.order import Order, Reuse
 from barmand.model.positions import start_of
 from barmand.model.progress import Phase
+from barmand.operations.examining import granted
 from barmand.operations.ports import (
     Clock,
     CopyJob,
@@ -27,6 +29,7 @@ from barmand.operations.ports import (
     FileCopier,
     HeldBackup,
     HeldSession,
+    Readiness,
     Report,
     Seconds,
     Stop,
@@ -37,6 +40,7 @@ from barmand.storage.manifest import Algorithm, Manifest, WalRange, writing
 
 log = structlog.get_logger()
 
+NEW_NAMES_SINCE = 150_000
 FILE_METHODS = frozenset({"rsync", "local-rsync", "local"})
 
 
@@ -68,6 +72,20 @@ class ByFiles:
     copier: FileCopier
     now: Clock
     monotonic: Seconds
+
+    @property
+    def needs_replication(self) -> bool:
+        return False
+
+    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
+        new = readiness.version >= NEW_NAMES_SINCE
+        names = (
+            "pg_backup_start(text, boolean)" if new else "pg_start_backup(text, boolean, boolean)"
+        )
+        last = "pg_backup_stop(boolean)" if new else "pg_stop_backup(boolean, boolean)"
+        grant = f"GRANT EXECUTE ON FUNCTION {names}, {last} TO {readiness.role}"
+        yield granted("starts backups", readiness.starts_backups, grant)
+        yield from self.copier.findings(pgdata)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
         home = self.layout.backup(backup.id)
@@ -142,7 +160,7 @@ class ByFiles:
         for other in reversed(self.backups.of_server(backup.server)):
             if (
                 other.status in RESTORABLE
-                and other.method.removesuffix("-concurrent") in FILE_METHODS
+                and other.method in FILE_METHODS
                 and other.cluster is not None
                 and other.cluster.system_id == cluster.system_id
                 and other.copied is not None

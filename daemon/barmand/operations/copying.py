@@ -1,16 +1,19 @@
 """The ways to copy a cluster."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
 
 from barmand.model.backup import Backup, Copied
 from barmand.model.errors import Stopped, ToolFailed
+from barmand.model.finding import Finding
 from barmand.model.order import Order
 from barmand.model.positions import end_of, start_of
 from barmand.model.progress import Phase
 from barmand.model.wal import parse_lsn
-from barmand.operations.ports import Clock, CopyTool, Report, Seconds, Stop
+from barmand.operations.examining import compatible
+from barmand.operations.ports import Clock, CopyTool, Readiness, Report, Seconds, Stop
 from barmand.storage.base_backup import read_label, read_manifest_tail
 from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size
 from barmand.storage.layout import Layout
@@ -26,6 +29,14 @@ class ByPgBasebackup:
     tool: CopyTool
     now: Clock
     monotonic: Seconds
+
+    @property
+    def needs_replication(self) -> bool:
+        return True
+
+    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
+        del pgdata  # what it copies comes through the connection
+        yield compatible("pg_basebackup", self.tool, readiness.version)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
         for attempts_left in range(order.retry_times, -1, -1):

@@ -1,15 +1,17 @@
 """`backup_method = local`: the kernel copies, for a daemon on the database's own machine."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.backup import Damage
 from barmand.model.errors import StorageFailed
+from barmand.model.finding import Finding
 from barmand.model.order import Reuse
 from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS, tablespace_version_folder
 from barmand.model.progress import Phase
 from barmand.operations.ports import CopyJob, Report, Stop
-from barmand.storage.data_tree import Survey, Tree, survey
+from barmand.storage.data_tree import Survey, Tree, survey, unreadable
 from barmand.storage.live_copy import LiveCopy, Looks
 from barmand.storage.local_copy import LocalCopy, Reference
 from barmand.storage.manifest import read_checksums
@@ -22,6 +24,13 @@ _KIBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
+    def findings(self, pgdata: str | None) -> Iterator[Finding]:
+        name = "local data directory"
+        if pgdata is None:
+            return
+        why_not = unreadable(Path(pgdata))
+        yield Finding(name, why_not or pgdata, is_ok=why_not is None)
+
     def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]:
         """Tablespaces and data directory together, balanced by bytes over the workers."""
         found = survey(trees_of(job))

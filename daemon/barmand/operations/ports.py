@@ -1,6 +1,6 @@
 """The shapes we need from outside; their adapters do not know them, they just fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from barmand.model.backup import Backup, Cluster, Copied, Damage, Tablespace
 from barmand.model.errors import Stopped
+from barmand.model.finding import Finding
 from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.storage.manifest import Manifest
@@ -74,11 +75,17 @@ class Readiness(Protocol):
     def switches_wal(self) -> bool: ...
 
     @property
+    def starts_backups(self) -> bool: ...
+
+    @property
     def role(self) -> str: ...
 
 
 class PostgresServer(Protocol):
-    """One PostgreSQL server. Every method raises PostgresFailed."""
+    """One PostgreSQL server. Every question raises PostgresFailed."""
+
+    def within(self, seconds: int) -> "PostgresServer":
+        """The same server, whose every answer may take so long; 0 is without end."""
 
     def facts(self) -> Cluster: ...
 
@@ -144,6 +151,9 @@ class FileCopier(Protocol):
 
     def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]: ...
 
+    def findings(self, pgdata: str | None) -> Iterator[Finding]:
+        """Can it read the cluster's files? Never raises."""
+
     def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None: ...
 
 
@@ -156,11 +166,20 @@ class Versioned(Protocol):
 class Method(Protocol):
     """A way to copy a cluster. The copy is whole and synced when it returns."""
 
+    @property
+    def needs_replication(self) -> bool:
+        """Does it copy over a replication connection?"""
+
+    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
+        """Is what it needs here? Never raises."""
+
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied: ...
 
 
 class CopyTool(Protocol):
     """pg_basebackup, or what stands for it."""
+
+    def version(self) -> int: ...
 
     def copy(
         self,

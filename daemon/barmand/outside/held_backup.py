@@ -86,7 +86,7 @@ class HeldBackup:
 
 
 class _Patrol:
-    """A thread beside the session: cancels what runs at a stop, notices that the server went away."""
+    """A thread beside the session: cancels at a stop, notices that the server went away."""
 
     def __init__(
         self, connection: psycopg.Connection[TupleRow], stop: Stop, keepalive_seconds: int
@@ -135,10 +135,7 @@ class _Patrol:
 def _start(
     connection: psycopg.Connection[TupleRow], version: int, label: str, is_fast: bool, stop: Stop
 ) -> int:
-    if _is_new(version):
-        call = "pg_backup_start(%s, %s)"
-    else:
-        call = "pg_start_backup(%s, %s, false)"
+    call = "pg_backup_start(%s, %s)" if _is_new(version) else "pg_start_backup(%s, %s, false)"
     try:
         row = connection.execute(f"SELECT {call}::text", (label, is_fast)).fetchone()
     except psycopg.errors.QueryCanceled as error:

@@ -1,4 +1,4 @@
-"""What is to be copied of a cluster on this machine: its data directory and tablespaces, in batches.
+"""What is to be copied of a cluster on this machine, in batches of files.
 
 Names only, in batches of one directory each: a million files take some tens of megabytes. Files of
 some size are batches of their own, largest first, so that no worker is left alone with a large one.
@@ -102,7 +102,7 @@ def _is_taken(tree: Tree, path: str) -> bool:
 
 
 def _follows(tree: Tree, path: str) -> bool:
-    """A directory may be a link to another disk (pg_wal often is); tablespaces are their own trees."""
+    """A directory may be a link (pg_wal often is); tablespaces are trees of their own."""
     return not tree.prefix and not path.startswith(f"{TABLESPACE_LINKS}/")
 
 
@@ -126,3 +126,16 @@ def _gather(found: Survey, tree: Tree, folder: str, entries: Sequence[os.DirEntr
             names, total = [], 0
     if names:
         found.batches.append(Batch(tree, folder, tuple(names), total))
+
+
+def unreadable(pgdata: Path) -> str | None:
+    """Why this user cannot copy the data directory, or None as far as one look tells."""
+    try:
+        (pgdata / "PG_VERSION").read_bytes()
+        (pgdata / "global" / "pg_control").read_bytes()
+    except OSError as error:
+        return (
+            f"{error.filename}: {error.strerror}; the daemon's user must be able to read the data "
+            "directory (initdb --allow-group-access, and membership of its group)"
+        )
+    return None

@@ -98,10 +98,11 @@ class Manifest:
             name = {"Path": encoded.decode()}
         except UnicodeDecodeError:
             name = {"Encoded-Path": encoded.hex()}
+        changed = datetime.fromtimestamp(changed_ns // 10**9, UTC)
         facts = {
             **name,
             "Size": size,
-            "Last-Modified": f"{datetime.fromtimestamp(changed_ns // 10**9, UTC):%Y-%m-%d %H:%M:%S} GMT",
+            "Last-Modified": f"{changed:%Y-%m-%d %H:%M:%S} GMT",
             "Checksum-Algorithm": self.algorithm.value,
             "Checksum": checksum,
         }
@@ -161,7 +162,7 @@ def read_checksums(data: Path) -> dict[str, str]:
     found: dict[str, str] = {}
     with at_the_disk("read", place), place.open(encoding="utf-8") as lines:
         for line in lines:
-            if line.startswith('{ "Path"') or line.startswith('{"Path"'):
+            if line.startswith(('{ "Path"', '{"Path"')):
                 facts = json.loads(line.rstrip().removesuffix(","))
                 if facts.get("Checksum-Algorithm") == Algorithm.CRC32C:
                     found[facts["Path"]] = facts["Checksum"]
