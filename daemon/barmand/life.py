@@ -4,13 +4,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
-from barmand.model.errors import ConfigInvalid, Failure
+from barmand.model.errors import ConfigInvalid, Failure, StorageFailed
 from barmand.model.event import Event
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
@@ -36,6 +37,10 @@ log = structlog.get_logger()
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
 _SHUT_DOWN = "barmand was shut down"
+_READ_AT_START = (
+    *("state_directory", "control_socket", "control_group", "monitor_group"),
+    *("max_parallel_backups", "wal_poll_interval"),
+)
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
@@ -105,7 +110,7 @@ class Daemon:
         self._catalog.holds.release_all()
         for kit in kits:
             with structlog.contextvars.bound_contextvars(server=kit.name):
-                kit.rebuild.run()
+                _rebuild(kit)
                 kit.restart.fail_interrupted(kit.name)
 
     def _serve(self, house: House) -> None:
@@ -155,6 +160,7 @@ class Daemon:
 
     def _poll(self) -> None:
         """The safety net: WAL that no event told of, backups whose worker was lost."""
+        self._watcher.renew()
         self._runner.ring("poll", self._desk.fail_lost)
         for name, kit in self._desk.house.kits.items():
             if kit.is_active:
@@ -194,9 +200,11 @@ class Daemon:
         try:
             settings = read(self._settings.path)
             house = self._builder.house(settings)
+            later = _at_next_start(self._settings.daemon, settings.daemon)
+            house = replace(house, warnings=[*house.warnings, *later])
             new = [kit for name, kit in house.kits.items() if name not in self._desk.house.kits]
             for kit in new:
-                kit.rebuild.run()
+                _rebuild(kit)
             self._desk.house = house
             self._serve(house)
         finally:
@@ -243,6 +251,23 @@ class Daemon:
             for key, progress in self._runner.all_progress()
         ]
         return "; ".join(under_way) or f"{len(self._desk.house.kits)} servers, nothing under way"
+
+
+def _rebuild(kit: Kit) -> None:
+    """One server's disk must not keep the others waiting; its check says what is wrong with it."""
+    try:
+        kit.rebuild.run()
+    except StorageFailed as failure:
+        log.error("catalogue not read from disk", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault
+
+
+def _at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]:
+    """A warning for each change that a reload cannot make."""
+    return [
+        f"[barmand] {name}: its new value counts from the next start on"
+        for name in _READ_AT_START
+        if getattr(running, name) != getattr(wanted, name)
+    ]
 
 
 def _rights(daemon: DaemonSettings) -> Rights:

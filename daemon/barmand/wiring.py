@@ -46,7 +46,7 @@ class Builder:
 
     def house(self, settings: Settings) -> House:
         forbidden = tuple(
-            {settings.daemon.state_directory}
+            {settings.daemon.barman_home, settings.daemon.state_directory}
             | {folder for each in settings.servers.values() for folder in _folders(each)}
         )
         return House(

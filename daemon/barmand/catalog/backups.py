@@ -123,9 +123,9 @@ class Backups:
         return after
 
     def remove(self, backup: Backup, *, now: datetime, facts: Mapping[str, object]) -> None:
-        """Forget a backup whose deletion is complete; its events stay."""
+        """Forget a backup whose deletion is complete; its events stay. Only from DELETING, once."""
         with self.database.writing() as connection:
-            connection.execute(
+            gone = connection.execute(
                 delete(rows.backups).where(
                     rows.backups.c.server == backup.server,
                     rows.backups.c.id == backup.id,
@@ -139,7 +139,8 @@ class Backups:
                 backup_id=backup.id,
                 facts=facts,
             )
-            write_event(connection, event)
+            if gone.rowcount == 1:
+                write_event(connection, event)
 
     def _select(self, *conditions: object) -> Sequence[Backup]:
         with self.database.reading() as connection:

@@ -138,14 +138,15 @@ def migrations_folder() -> Path:
 def _migrate(database: Database) -> None:
     config = alembic.config.Config()
     config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-    head = ScriptDirectory.from_config(config).get_current_head()
+    scripts = ScriptDirectory.from_config(config)
     with database.reading() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
-    if current == head:
+    if current == scripts.get_current_head():
         return
-    if current is not None:
-        _keep_copy(database, current)
     try:
+        if current is not None:
+            scripts.get_revision(current)  # raises for one that is not ours
+            _keep_copy(database, current)
         with database.writing() as connection:
             config.attributes["connection"] = connection
             alembic.command.upgrade(config, "head")

@@ -48,14 +48,18 @@ class Archive:
         """
         self.wals.retire_barman_index()
         failures: list[StorageFailed] = []
+        incomplete: list[str] = []
         for directory in (self.layout.streaming, self.layout.incoming):
             for path in arrivals(directory):
                 if is_over():
                     return
                 try:
-                    self._accept(path)
+                    if not self._accept(path):
+                        incomplete.append(path.name)
                 except StorageFailed as failure:
                     failures.append(failure)
+        if incomplete:
+            self._tell_once("WAL segment incomplete", {"segments": incomplete[:NAMED_SEGMENTS]})
         self.settle()
         if failures:
             raise failures[0]
@@ -85,17 +89,22 @@ class Archive:
         return [] if needed is None else missing(needed, list(self.wal_runs.of_server(self.server)))
 
     def heal(self) -> None:
-        """At start: take in what lies behind the end of a run, unknown to the catalogue.
+        """At start: take in what lies in the archive, unknown to the catalogue.
 
-        A daemon that dies between a segment's last rename and its row leaves such a segment.
+        A daemon that dies between a segment's last rename and its row leaves such a segment. Rows
+        are read first: a deletion takes files first, so what it removes meanwhile is not taken in.
         """
         size = self.wal_runs.segment_size(self.server)
         if size is None:
             return
-        for run in self.wal_runs.of_server(self.server):
-            number = run.last + 1
-            while self._take_in(Segment(run.timeline, number), size):
-                number += 1
+        known = list(self.wal_runs.of_server(self.server))
+        lost = [
+            (segment, count)
+            for segment, count in self.wals.segments(size)
+            if not any(segment in run for run in known)
+        ]
+        if lost:
+            self.wal_runs.extend(self.server, lost, segment_size=size, now=self.now())
 
     def _judge(self, backup: Backup) -> Backup:
         gaps = self.missing(backup)
@@ -108,32 +117,38 @@ class Archive:
         self._tell_done(done)
         return done
 
-    def _accept(self, path: Path) -> None:
+    def _accept(self, path: Path) -> bool:
+        """False when it is left alone: somebody still writes it."""
         match kind_of(path.name):
             case WalKind.SEGMENT:
-                self._accept_segment(path)
+                return self._accept_segment(path)
             case WalKind.HISTORY | WalKind.LABEL:
                 self._put(path)
             case WalKind.PARTIAL:
-                return  # its receiver still writes it
+                return False
             case WalKind.UNKNOWN:
                 self._set_aside(path, "unknown", "its name is no WAL file's")
+        return True
 
-    def _accept_segment(self, path: Path) -> None:
+    def _accept_segment(self, path: Path) -> bool:
         header = read_header(path)
         if header is None or size_of(path) != header.segment_size:
             # Still being written, most likely: its last write rings again, and the poll looks.
-            self._tell_once("WAL segment incomplete", {"segment": path.name})
-            return
+            return False
         known = self.servers.system_id(self.server)
         if known is not None and header.system_id != known:
             self._set_aside(path, "foreign", f"it is WAL of system {header.system_id}, not {known}")
-            return
-        segment = Segment.parse(path.name, header.segment_size)
+            return True
+        size = header.segment_size
+        try:
+            segment = Segment.parse(path.name, size)
+        except ValueError as error:
+            self._set_aside(path, "unknown", str(error))
+            return True
         if self._put(path):
-            size = header.segment_size
             self.wal_runs.extend(self.server, [(segment, size)], segment_size=size, now=self.now())
             log.debug("segment archived", segment=path.name)
+        return True
 
     def _put(self, path: Path) -> bool:
         """True when the archive holds that very content; it is durable then."""

@@ -9,11 +9,11 @@ from barmand.catalog.backups import Backups
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.errors import StorageFailed
-from barmand.model.wal import DEFAULT_SEGMENT_SIZE, runs_of
+from barmand.model.wal import DEFAULT_SEGMENT_SIZE, SEGMENT_SIZES, runs_of
 from barmand.operations.ports import Clock
 from barmand.storage import backup_info
 from barmand.storage.layout import Layout
-from barmand.storage.wals import WalArchive
+from barmand.storage.wals import WalArchive, read_header
 
 log = structlog.get_logger()
 
@@ -34,7 +34,8 @@ class Rebuild:
             return
         known = {backup.id for backup in self.backups.of_server(self.server)}
         backups = self._adopt_backups(known)
-        segments = 0 if self.wal_runs.of_server(self.server) else self._adopt_wal()
+        has_news = self.layout.wals.is_dir() and not self.wal_runs.of_server(self.server)
+        segments = self._adopt_wal() if has_news else 0
         identity = backup_info.load_identity(self.layout)
         if identity is not None and self.servers.system_id(self.server) is None:
             system_id, version = identity
@@ -58,13 +59,21 @@ class Rebuild:
         return count
 
     def _segment_size(self) -> int:
-        """As the newest backup tells, for names alone do not."""
+        """As the newest backup tells, or else a segment itself, for names alone do not."""
         sizes = [
             backup.cluster.segment_size
             for backup in self.backups.of_server(self.server)
             if backup.cluster is not None
         ]
-        return sizes[-1] if sizes else DEFAULT_SEGMENT_SIZE
+        return sizes[-1] if sizes else self._told_by_a_segment()
+
+    def _told_by_a_segment(self) -> int:
+        smallest = min(SEGMENT_SIZES)  # every name is one of a cluster with such segments
+        for segment, _ in self.wals.segments(smallest):
+            path = self.wals.path(segment.name(smallest))
+            header = None if path is None else read_header(path)
+            return DEFAULT_SEGMENT_SIZE if header is None else header.segment_size
+        return DEFAULT_SEGMENT_SIZE
 
     def _adopt_wal(self) -> int:
         segment_size = self._segment_size()

@@ -6,6 +6,7 @@ start on half of a restore.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,17 +116,14 @@ class Restore:
         log.info(
             "restore started", destination=str(plan.destination.path), target=plan.target.value
         )
-        with self.holds.held(plan.backup, holder=holder, now=self.now()):
-            fragment = plan.destination.begin()
+        with self.holds.held(plan.backup, holder=holder, now=self.now()), ExitStack() as undo:
+            fragment = _begun(plan.destination, undo)
+            spaces = {space: _begun(place, undo) for space, place in plan.places.items()}
             try:
-                size, segments = self._lay_out(plan, fragment, stop, report)
-            except BaseException as error:
-                fragment.clear()
-                for space, place in plan.places.items():
-                    place.clear(self.layout.tablespace(plan.backup.id, space.oid))
-                if isinstance(error, Stopped):
-                    raise Stopped(stop.reason) from error
-                raise
+                size, segments = self._lay_out(plan, fragment, spaces, stop, report)
+            except Stopped as error:
+                raise Stopped(stop.reason) from error
+            undo.pop_all()
         restored = Restored(size, segments, self.monotonic() - begun)
         log.info("restore done", bytes=size, segments=segments, seconds=round(restored.seconds, 1))
         return restored
@@ -165,7 +163,12 @@ class Restore:
         }
 
     def _lay_out(
-        self, plan: Plan, fragment: Fragment, stop: Stop, report: Report
+        self,
+        plan: Plan,
+        fragment: Fragment,
+        spaces: Mapping[Tablespace, Fragment],
+        stop: Stop,
+        report: Report,
     ) -> tuple[int, int]:
         total = plan.backup.copied.size if plan.backup.copied else None
         done = 0
@@ -176,22 +179,24 @@ class Restore:
             report(Phase.COPYING, done, total)
 
         report(Phase.COPYING, 0, total)
-        for space, place in plan.places.items():
-            source = self.layout.tablespace(plan.backup.id, space.oid)
-            place.fill(source, stop, progress)
+        for space, part in spaces.items():
+            part.fill(self.layout.tablespace(plan.backup.id, space.oid), stop, progress)
         fragment.fill(self.layout.data(plan.backup.id), stop, progress)
-        for space, place in plan.places.items():
-            fragment.link_tablespace(space.oid, place.path)
+        for space, part in spaces.items():
+            fragment.link_tablespace(space.oid, part.destination.path)
         size = done
         segments = self._lay_wal(plan, fragment, stop)
         self._tell_postgres(plan, fragment)
         report(Phase.SYNCING, size, total)
-        for place in plan.places.values():
-            place.sync()
-        fragment.take_place()
+        parts = [*spaces.values(), fragment]  # the cluster last: it needs the others
+        for part in parts:
+            part.sync()
+        for part in parts:
+            part.take_place()
         return size, segments
 
     def _lay_wal(self, plan: Plan, fragment: Fragment, stop: Stop) -> int:
+        fragment.make_wal_folder()
         names = [*self.wals.histories()]
         for run in plan.segments:
             names += [segment.name(plan.segment_size) for segment in run.segments()]
@@ -209,6 +214,12 @@ class Restore:
             settings_for(plan.target, str(plan.destination.wal)),
             archiving_off(plan.version),
         )
+
+
+def _begun(place: Destination, undo: ExitStack) -> Fragment:
+    fragment = place.begin()
+    undo.callback(fragment.clear)
+    return fragment
 
 
 def _refuse_nested(places: Sequence[Destination]) -> None:

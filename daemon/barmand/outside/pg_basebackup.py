@@ -123,7 +123,7 @@ class _Words:
 def _reason(finished: Finished) -> str:
     said = [line for line in finished.tail if "error:" in line or "FATAL" in line]
     words = said[-1].split("error: ", 1)[-1] if said else "it gave no reason"
-    return f"pg_basebackup ended with exit code {finished.exit_code}: {words}"
+    return f"pg_basebackup {finished.words}: {words}"
 
 
 def _tail(finished: Finished) -> str:

@@ -46,9 +46,11 @@ class PgReceivewal:
             environment=environment,
             on_line=take,
         )
-        said = finished.tail[-1] if finished.tail else "it said nothing"
+        # Its last word may be "disconnected"; the line before it tells why.
+        said = [line for line in finished.tail if not line.endswith("error: disconnected")]
+        words = (said or finished.tail or ["it said nothing"])[-1]
         raise ToolFailed(
-            f"pg_receivewal ended with exit code {finished.exit_code}: {said}",
+            f"pg_receivewal {finished.words}: {words}",
             hint="\n".join(finished.tail),
         )
 

@@ -206,7 +206,7 @@ class Postgres:
         try:
             yield
         except psycopg.Error as error:
-            words = " ".join(str(error).split())
+            words = " ".join(str(error).split()).removeprefix("connection is bad: ")
             raise PostgresFailed(f"{what} to {self.server}: {words}") from error
 
 

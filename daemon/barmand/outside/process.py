@@ -38,6 +38,13 @@ class Finished:
     exit_code: int
     tail: tuple[str, ...]
 
+    @property
+    def words(self) -> str:
+        """How it ended: `ended with exit code 1`, `was killed by SIGKILL`."""
+        if self.exit_code >= 0:
+            return f"ended with exit code {self.exit_code}"
+        return f"was killed by {signal.Signals(-self.exit_code).name}"
+
 
 def find_program(name: str, path_prefix: Sequence[Path] = ()) -> Path:
     """The program in `path_prefix`, else on PATH. Raises ToolFailed when there is none."""
@@ -157,7 +164,7 @@ def _follow(process: "subprocess.Popen[bytes]", lines: _Lines, stop: Stop) -> bo
                 lines.feed(data)
                 if not data:
                     selector.unregister(output)
-            elif ended in ready:
+            if ended in ready:  # what it printed at last was read just now, whoever prints on
                 return False
     return True
 

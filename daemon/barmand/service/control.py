@@ -38,15 +38,24 @@ from barmand.wire.messages import AnyNote, AnyRequest, Ping, Reply
 
 log = structlog.get_logger()
 
-CALLERS = 64
-MOST_WATCHERS = 48
-"""Long requests at once; the rest of the callers' threads stay free for short ones."""
-CONNECTIONS = 512
-SEND_SECONDS = 10.0
 _READ_BYTES = 65536
 _HUNG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 Answerer = Callable[[AnyRequest, str], Iterator[AnyNote | Reply | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the callers may cost."""
+
+    callers: int = 64
+    watchers: int = 48
+    """Long requests at once; the rest of the callers' threads stay free for short ones."""
+    connections: int = 512
+    send_seconds: float = 10.0
+
+
+LIMITS = Limits()
 
 
 class HungUp(Exception):  # noqa: N818 - it is what the peer did
@@ -59,6 +68,7 @@ class Caller:
 
     socket: socket.socket
     peer: Peer
+    send_seconds: float
     buffer: bytearray = field(default_factory=bytearray)
 
     def take_line(self) -> bytes | None:
@@ -74,7 +84,7 @@ class Caller:
 
     def send(self, data: bytes) -> None:
         try:
-            self.socket.settimeout(SEND_SECONDS)
+            self.socket.settimeout(self.send_seconds)
             self.socket.sendall(data)
         except OSError as error:
             raise HungUp from error
@@ -88,17 +98,20 @@ class Caller:
 
 
 class Control:
-    def __init__(self, path: Path, rights: Rights, answer: Answerer) -> None:
+    def __init__(
+        self, path: Path, rights: Rights, answer: Answerer, limits: Limits = LIMITS
+    ) -> None:
         self._path = path
         self._rights = rights
         self._answer = answer
+        self._limits = limits
         self._listener = socket.socket(socket.AF_UNIX)
         self._selector = selectors.DefaultSelector()
         self._bell = os.eventfd(0)
         self._returned: deque[Caller] = deque()
         self._idle: dict[Caller, None] = {}
-        self._watchers = threading.Semaphore(MOST_WATCHERS)
-        self._pool = ThreadPoolExecutor(CALLERS, thread_name_prefix="caller")
+        self._watchers = threading.Semaphore(limits.watchers)
+        self._pool = ThreadPoolExecutor(limits.callers, thread_name_prefix="caller")
         self._is_stopping = False
         self._thread = threading.Thread(target=self._serve, name="control")
 
@@ -145,7 +158,7 @@ class Control:
             self._drop_longest_idle()
             return
         try:
-            caller = Caller(connection, peer_of(connection))
+            caller = Caller(connection, peer_of(connection), self._limits.send_seconds)
             connection.settimeout(0)
             if not self._rights.may_look(caller.peer):
                 refused = Refused(
@@ -160,7 +173,7 @@ class Control:
             log.warning("connection closed at once", error=str(error))
             connection.close()
             return
-        if len(self._idle) >= CONNECTIONS:
+        if len(self._idle) >= self._limits.connections:
             self._drop_longest_idle()
         self._await_more(caller)
 
@@ -180,6 +193,8 @@ class Control:
         self._hand_over_line(caller)
 
     def _read(self, caller: Caller) -> None:
+        if caller not in self._idle:
+            return  # dropped a moment ago, to make room for another
         try:
             data = caller.socket.recv(_READ_BYTES)
         except BlockingIOError:

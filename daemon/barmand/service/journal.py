@@ -6,7 +6,6 @@
 import logging
 import os
 import sys
-import traceback
 from collections.abc import Callable, MutableMapping
 
 import structlog
@@ -46,7 +45,7 @@ def _tail(kind: str) -> list[structlog.typing.Processor]:
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=kind == "json")
     match kind:
         case "journal":
-            return [_journal_fields]
+            return [structlog.processors.format_exc_info, _journal_fields]
         case "json":
             return [
                 stamp,
@@ -91,14 +90,14 @@ def _journal_fields(
 ) -> tuple[tuple[()], dict[str, object]]:
     """The message reads as a line; each fact is a field of its own besides, BARMAND_<NAME>."""
     level, phrase = str(event.pop("level")), str(event.pop("event"))
-    error = event.pop("exc_info", None)
+    traceback = event.pop("exception", None)
     words = " ".join(f"{key}={value}" for key, value in event.items())
     fields: dict[str, object] = {
         f"barmand_{key}": str(value).replace("\0", "") for key, value in event.items()
     }
     message = f"{phrase} {words}".strip()
-    if error:
-        message += "\n" + traceback.format_exc()
+    if traceback is not None:
+        message += f"\n{traceback}"
     fields |= {
         "message": message.replace("\0", ""),
         "priority": _PRIORITIES[level],

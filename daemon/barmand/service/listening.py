@@ -15,22 +15,29 @@ def bind(listener: socket.socket, path: Path, rights: Rights) -> None:
     Mode 0660 with the control group. With a monitor group besides it is 0666, for the kernel knows
     one group only: then the peer's credentials alone decide. Raises Refused.
     """
-    if path.exists() or path.is_symlink():
-        _remove_stale(path)
-    path.parent.mkdir(0o755, parents=True, exist_ok=True)
-    old_mask = os.umask(0o177)
     try:
-        listener.bind(str(path))
+        if path.exists() or path.is_symlink():
+            _remove_stale(path)
+        path.parent.mkdir(0o755, parents=True, exist_ok=True)
+        _bind_for_us_alone(listener, path)
     except OSError as error:
-        raise Refused(f"cannot listen on {path}: {error.strerror}") from error
-    finally:
-        os.umask(old_mask)
+        raise Refused(f"cannot listen on {path}: {error.strerror or error}") from error
     group = rights.control_group if rights.control_group is not None else rights.monitor_group
     if group is not None:
         _give_to(path, group)
     is_for_two = rights.monitor_group not in (None, group)
     path.chmod(0o666 if is_for_two else 0o660)
-    listener.listen(128)
+    # A caller with a time limit is turned away (EAGAIN) where the queue is full: so it is long.
+    listener.listen(socket.SOMAXCONN)
+
+
+def _bind_for_us_alone(listener: socket.socket, path: Path) -> None:
+    """Nobody connects before the socket has its group and mode."""
+    old_mask = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(old_mask)
 
 
 def _remove_stale(path: Path) -> None:

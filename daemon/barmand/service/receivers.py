@@ -15,10 +15,18 @@ from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
 
-FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 60.0
-STEADY_SECONDS = 60.0
-"""A stream that held this long begins again with the shortest pause."""
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Between attempts, in seconds: each twice the one before, from `first` to `longest`."""
+
+    first: float = 1.0
+    longest: float = 60.0
+    steady: float = 60.0
+    """A stream that held this long begins again with the shortest pause."""
+
+
+PAUSES = Pauses()
 
 
 class State(StrEnum):
@@ -69,11 +77,12 @@ class Source:
 
 
 class Receivers:
-    def __init__(self, on_change: Callable[[], None]) -> None:
+    def __init__(self, on_change: Callable[[], None], pauses: Pauses = PAUSES) -> None:
         self._lock = threading.Lock()
         self._states: dict[str, Receiving] = {}
         self._running: dict[str, tuple[Source, StopFlag, threading.Thread]] = {}
         self._on_change = on_change
+        self._pauses = pauses
 
     def serve(self, sources: Mapping[str, Source]) -> None:
         """Stop what is not wanted any more, start what is new or changed."""
@@ -116,7 +125,7 @@ class Receivers:
     def _keep_alive(self, source: Source, stop: StopFlag) -> None:
         """One receiver's life: what happens to it ends here, and is told."""
         with structlog.contextvars.bound_contextvars(server=source.server, job="receive-wal"):
-            pause = FIRST_PAUSE_SECONDS
+            pause = self._pauses.first
             while not stop.is_set():
                 begun = monotonic()
                 try:
@@ -128,11 +137,11 @@ class Receivers:
                 except Exception:
                     log.exception("receiver ended in a fault of barmand")
                     self._tell_lost(source, "a fault of barmand; its journal has the traceback")
-                if monotonic() - begun > STEADY_SECONDS:
-                    pause = FIRST_PAUSE_SECONDS
+                if monotonic() - begun > self._pauses.steady:
+                    pause = self._pauses.first
                 self._change(source.server, state=State.PAUSING, attempt_at=monotonic() + pause)
                 stop.wait(pause)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                pause = min(pause * 2, self._pauses.longest)
             self._change(source.server, state=State.STOPPED, attempt_at=None)
 
     def _receive(self, source: Source, stop: StopFlag) -> None:

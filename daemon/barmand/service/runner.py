@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 import structlog
 
-from barmand.model.errors import Failure, Refused
+from barmand.model.errors import Failure, Refused, Stopped
 from barmand.model.progress import Phase, Progress
 from barmand.outside.clock import monotonic
 from barmand.service.stopping import StopFlag
@@ -75,8 +75,13 @@ class Runner:
         return job
 
     def submit(self, work: Callable[[], None]) -> Future[None]:
-        """Run `work` on a worker thread; it begins and ends its jobs through `perform`."""
-        return self._workers.submit(_bounded, work, _tell_job)
+        """Run `work` on a worker thread; it begins and ends its jobs through `perform`.
+
+        Raises Stopped.
+        """
+        with self._lock:
+            self._demand_open()
+            return self._workers.submit(_bounded, work, _tell_job)
 
     def perform(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
@@ -154,8 +159,10 @@ class Runner:
             self._chore_pool.submit(self._do_chore, name, chore)
 
     def apart(self, job: Job, work: Callable[[Job], None]) -> None:
-        """Perform a job on the chores' pool: what should not wait behind copies."""
-        self._chore_pool.submit(self.perform, job, work)
+        """Perform a job on the chores' pool: what should not wait behind copies. Raises Stopped."""
+        with self._lock:
+            self._demand_open()
+            self._chore_pool.submit(self.perform, job, work)
 
     def _do_chore(self, name: str, chore: Callable[[], None]) -> None:
         with self._lock:
@@ -169,6 +176,10 @@ class Runner:
         self.ring(name, chore)
 
     # ------------------------------------------------------------------------------------- stop
+    def _demand_open(self) -> None:
+        if self.stopping.is_set():
+            raise Stopped(self.stopping.reason)
+
     def stop(self, reason: str) -> None:
         """Stop all work and wait for its end: programs get their grace, nothing new begins."""
         with self._lock:
@@ -177,6 +188,9 @@ class Runner:
                 job.stop.stop(reason)
         self._workers.shutdown(wait=True)
         self._chore_pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            self._jobs.clear()  # what is left never began: who waits for it need not any more
+            self._ended.notify_all()
 
 
 def _bounded(work: Callable[[], None], tell: Callable[[Failure], None]) -> None:

@@ -6,7 +6,7 @@ asks the desk. What was missed while the daemon was down is decided from the cat
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -24,6 +24,7 @@ from barmand.outside.clock import local_now
 log = structlog.get_logger()
 
 _POLL = "poll"
+_MOMENT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +118,43 @@ class Schedule:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Alternative:
+    """One of a schedule's alternatives, for OrTrigger.
+
+    An hour that a clock change repeats rings once, unless the schedule is for every hour. Told in
+    UTC: what is added to a local time (jitter) forgets which of two equal hours it was in.
+    """
+
+    cron: CronTrigger
+    is_hourly: bool
+
+    def get_next_fire_time(self, previous: datetime | None, now: datetime) -> datetime | None:
+        due = self._next(previous, now)
+        while due is not None and due.astimezone(self.cron.timezone).fold and not self.is_hourly:
+            due = self._next(due, due + _MOMENT)
+        return due
+
+    def _next(self, previous: datetime | None, now: datetime) -> datetime | None:
+        due: datetime | None = self.cron.get_next_fire_time(previous, now)
+        return None if due is None else due.astimezone(UTC)
+
+
 def trigger(schedule: CronSchedule) -> OrTrigger:
     """One trigger of all alternatives, so that a minute which fits several rings once."""
     zone = ZoneInfo(schedule.zone) if schedule.zone else get_localzone()
     return OrTrigger(
         [
-            CronTrigger(
-                minute=fields.minute,
-                hour=fields.hour,
-                day=fields.day,
-                month=fields.month,
-                day_of_week=fields.day_of_week,
-                timezone=zone,
+            _Alternative(
+                CronTrigger(
+                    minute=fields.minute,
+                    hour=fields.hour,
+                    day=fields.day,
+                    month=fields.month,
+                    day_of_week=fields.day_of_week,
+                    timezone=zone,
+                ),
+                is_hourly=fields.hour == "*",
             )
             for fields in schedule.alternatives
         ],
@@ -141,10 +167,10 @@ def latest_due(schedule: CronSchedule, after: datetime, now: datetime) -> dateti
     steady = trigger(schedule)
     steady.jitter = None
     latest: datetime | None = None
-    due = steady.get_next_fire_time(None, after + timedelta(microseconds=1))
+    due = steady.get_next_fire_time(None, after.astimezone(UTC) + _MOMENT)
     while due is not None and due <= now:
         latest = due
-        due = steady.get_next_fire_time(due, due + timedelta(microseconds=1))
+        due = steady.get_next_fire_time(due, due + _MOMENT)
     return latest
 
 

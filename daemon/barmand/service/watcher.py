@@ -21,19 +21,27 @@ class Watcher:
         self._on_arrival = on_arrival
         self._inotify = INotify()
         self._bell = os.eventfd(0)
+        self._lock = threading.Lock()
         self._servers: dict[int, str] = {}
         self._paths: dict[Path, int] = {}
+        self._wanted: dict[Path, str] = {}
+        self._unseen: set[Path] = set()
         self._thread = threading.Thread(target=self._watch, name="watcher")
 
     def serve(self, directories: Mapping[str, Sequence[Path]]) -> None:
         """Watch these directories of each server, and no others."""
-        wanted = {path: server for server, paths in directories.items() for path in paths}
-        for path in set(self._paths) - set(wanted):
-            number = self._paths.pop(path)
-            self._servers.pop(number, None)
-            self._forget(number)
-        for path, server in wanted.items():
-            self._add(path, server)
+        with self._lock:
+            self._wanted = {path: server for server, paths in directories.items() for path in paths}
+            for path in set(self._paths) - set(self._wanted):
+                self._drop(path)
+            self._unseen &= set(self._wanted)
+        self.renew()
+
+    def renew(self) -> None:
+        """Watch also what came (back) since, with its file system say; the rest stays watched."""
+        with self._lock:
+            for path, server in self._wanted.items():
+                self._add(path, server)
 
     def start(self) -> None:
         self._thread.start()
@@ -48,18 +56,34 @@ class Watcher:
         os.close(self._bell)
 
     def _add(self, path: Path, server: str) -> None:
+        """The kernel gives a directory that is watched already the number that it has."""
         try:
             number = self._inotify.add_watch(path, _ARRIVED)
         except OSError as error:
-            log.warning(
-                "directory not watched, only polled",
-                server=server,
-                path=str(path),
-                error=error.strerror,
-            )
-        else:
+            self._drop(path)
+            self._tell_unseen(path, server, str(error.strerror))
+            return
+        if self._paths.get(path) != number:
+            self._drop(path)
             self._paths[path] = number
-            self._servers[number] = server
+        self._servers[number] = server
+        if path in self._unseen:
+            self._unseen.remove(path)
+            log.info("directory watched again", server=server, path=str(path))
+
+    def _tell_unseen(self, path: Path, server: str, why: str) -> None:
+        """Once, not at each attempt."""
+        if path not in self._unseen:
+            self._unseen.add(path)
+            log.warning(
+                "directory not watched, only polled", server=server, path=str(path), error=why
+            )
+
+    def _drop(self, path: Path) -> None:
+        number = self._paths.pop(path, None)
+        if number is not None:
+            self._servers.pop(number, None)
+            self._forget(number)
 
     def _forget(self, number: int) -> None:
         try:
@@ -80,7 +104,9 @@ class Watcher:
     def _ring(self) -> None:
         """Once for each server, however many files came; an overflow of the queue rings for all."""
         numbers = {event.wd for event in self._inotify.read(timeout=0)}
-        servers = set(self._servers.values()) if -1 in numbers else set()
-        servers |= {self._servers[number] for number in numbers if number in self._servers}
+        with self._lock:
+            known = dict(self._servers)
+        servers = set(known.values()) if -1 in numbers else set()
+        servers |= {known[number] for number in numbers if number in known}
         for server in servers:
             self._on_arrival(server)

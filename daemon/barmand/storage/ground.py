@@ -12,6 +12,13 @@ def complaint(layout: Layout, *, is_known: bool) -> str | None:
     missing one means a file system that is not mounted, and a new tree must not grow on the bare
     mount point.
     """
+    try:
+        return _complaint(layout, is_known=is_known)
+    except OSError as error:
+        return f"cannot look at {layout.home}: {error.strerror or error}"
+
+
+def _complaint(layout: Layout, *, is_known: bool) -> str | None:
     if is_known and not layout.identity.is_file():
         return (
             f"{layout.identity} is missing: the backup directory is not the one that barmand knows "

@@ -70,20 +70,6 @@ class Destination:
             fragment.path.mkdir(0o700)
         return fragment
 
-    def fill(self, source: Path, stop: Stop, progress: Callable[[int], None]) -> None:
-        """Lay a tablespace out here."""
-        make_directory(self.path)
-        owner = _owner(self.path)
-        copy_tree(source, self.path, stop, progress, owner)
-
-    def sync(self) -> None:
-        sync_tree(self.path)
-
-    def clear(self, source: Path) -> None:
-        """Take away what a fill that failed has laid out here: names of `source`, no others."""
-        for entry in source.iterdir():
-            remove_tree(self.path / entry.name, None)
-
     def _refuse_unless_parent_is_writable(self) -> None:
         parent = next(folder for folder in self.path.parents if folder.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
@@ -95,7 +81,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """Half of a restore, in a hidden folder of its destination."""
+    """Half of a restored folder (the cluster's, or a tablespace's), hidden inside it."""
 
     destination: Destination
     path: Path
@@ -103,8 +89,6 @@ class Fragment:
 
     def fill(self, source: Path, stop: Stop, progress: Callable[[int], None]) -> None:
         copy_tree(source, self.path, stop, progress, self.owner)
-        with at_the_disk("make directory", self.path):
-            self._own(self._made(self.path / WAL_FOLDER))
 
     def link_tablespace(self, oid: int, location: Path) -> None:
         link = self.path / "pg_tblspc" / f"{oid:d}"
@@ -112,6 +96,13 @@ class Fragment:
             link.unlink(missing_ok=True)
             link.symlink_to(location)
             self._own(link)
+
+    def make_wal_folder(self) -> None:
+        folder = self.path / WAL_FOLDER
+        remove_tree(folder, None)  # the backup of a cluster that was itself restored has one
+        with at_the_disk("make directory", folder):
+            folder.mkdir(0o700)
+            self._own(folder)
 
     def add_wal(self, archived: Path) -> None:
         copy = self.path / WAL_FOLDER / archived.name
@@ -123,17 +114,24 @@ class Fragment:
     def tell_postgres(
         self, version: int, recovery: Sequence[str], archiving: Sequence[str]
     ) -> None:
-        """Recovery and archiving settings; the last of a name counts for PostgreSQL."""
+        """Recovery and archiving settings; the last of a name counts for PostgreSQL.
+
+        The backup of a standby says that it is one; what is restored from it is none.
+        """
         if version >= RECOVERY_SIGNAL_SINCE:
             self._append("postgresql.auto.conf", [*archiving, *recovery])
-            self._append("recovery.signal", [])
+            self._write("recovery.signal", b"")
+            with at_the_disk("remove", self.path / "standby.signal"):
+                (self.path / "standby.signal").unlink(missing_ok=True)
         else:
             self._append("postgresql.auto.conf", archiving)
-            self._append("recovery.conf", recovery)
+            self._write("recovery.conf", _text(recovery))
+
+    def sync(self) -> None:
+        sync_tree(self.path)
 
     def take_place(self) -> None:
-        """Whole and synced, then moved up, `global` last: without it PostgreSQL does not start."""
-        sync_tree(self.path)
+        """What is whole and synced is moved up, `global` last: no PostgreSQL starts without it."""
         with at_the_disk("move to", self.destination.path):
             mode = self.path.stat().st_mode & 0o777
             for entry in sorted(self.path.iterdir(), key=lambda path: path.name == _LAST):
@@ -151,19 +149,22 @@ class Fragment:
         path = self.path / name
         with at_the_disk("read", path):
             before = path.read_bytes() if path.exists() else b""
-        text = "".join(f"{line}\n" for line in ["# written by barmand's restore", *lines])
-        write_whole(path, before + (text.encode() if lines else b""))
+        self._write(name, before + _text(lines))
+
+    def _write(self, name: str, content: bytes) -> None:
+        path = self.path / name
+        write_whole(path, content)
         with at_the_disk("write", path):
             path.chmod(_CONFIG_MODE)
             self._own(path)
 
-    def _made(self, folder: Path) -> Path:
-        folder.mkdir(0o700)
-        return folder
-
     def _own(self, path: Path) -> None:
         if self.owner is not None:
             os.chown(path, *self.owner, follow_symlinks=False)
+
+
+def _text(lines: Sequence[str]) -> bytes:
+    return "".join(f"{line}\n" for line in ["# written by barmand's restore", *lines]).encode()
 
 
 def _owner(folder: Path) -> Owner | None:
