@@ -1,7 +1,7 @@
 """What of a data directory belongs in a base backup that is copied file by file.
 
-Source: PostgreSQL documentation, "Making a Base Backup Using the Low Level API" (backing up the
-data directory); besides, what Barman leaves out. Paths are relative to the data directory, with `/`.
+Source: PostgreSQL documentation, "Making a Base Backup Using the Low Level API"; besides, what
+Barman leaves out. Paths are relative to the data directory, with `/`.
 """
 
 import re
