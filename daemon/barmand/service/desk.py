@@ -9,7 +9,7 @@ import structlog
 
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Reason, Status
-from barmand.model.errors import CheckFailed, Failure, NotFound, Refused, Stopped
+from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
 from barmand.model.order import Reuse, Wish
 from barmand.outside.clock import local_now
@@ -211,6 +211,8 @@ class Desk:
 def _verdict(view: BackupView) -> int:
     if view.error is not None:
         return view.error.exit_code
+    if view.damages:
+        return PostgresFailed.exit_code
     return 0 if view.status == Status.DONE else CheckFailed.exit_code
 
 
