@@ -9,6 +9,7 @@ from pathlib import Path
 
 from barmand.catalog.memory import Catalog
 from barmand.model.calendar import CronSchedule
+from barmand.model.compression import Compression
 from barmand.model.order import Order
 from barmand.model.secret import Conninfo
 from barmand.operations.archive import Archive
@@ -167,7 +168,7 @@ class Builder:
             tool = PgBasebackup(
                 server.streaming_conninfo, server.streaming_backup_name, server.path_prefix
             )
-            return ByPgBasebackup(layout, tool, local_now, monotonic)
+            return ByPgBasebackup(layout, tool, local_now, monotonic, compression_of(server))
         return ByFiles(
             layout=layout,
             backups=self.catalog.backups,
@@ -193,6 +194,18 @@ def layout_of(server: ServerSettings) -> Layout:
 def postgres_of(server: ServerSettings) -> Postgres:
     return Postgres(
         server.name, server.conninfo, server.streaming_conninfo, int(server.check_timeout)
+    )
+
+
+def compression_of(server: ServerSettings) -> Compression | None:
+    if server.backup_compression is None:
+        return None
+    return Compression(
+        algorithm=server.backup_compression,
+        level=server.backup_compression_level,
+        workers=server.backup_compression_workers,
+        location=server.backup_compression_location,
+        format=server.backup_compression_format,
     )
 
 

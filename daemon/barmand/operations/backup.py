@@ -65,7 +65,9 @@ class TakeBackup:
     def _begin(self, backup: Backup) -> Backup:
         cluster = self.postgres.facts()
         self._keep_identity(cluster)
-        return self.record.move(backup, backup.begun(self.now(), cluster))
+        compression = self.method.stored_compression
+        begun = backup.begun(self.now(), cluster, compression=compression)
+        return self.record.move(backup, begun)
 
     def _keep_identity(self, cluster: Cluster) -> None:
         if backup_info.load_identity(self.layout) is None:

@@ -77,6 +77,10 @@ class ByFiles:
     def needs_replication(self) -> bool:
         return False
 
+    @property
+    def stored_compression(self) -> None:
+        return None
+
     def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
         new = readiness.version >= NEW_NAMES_SINCE
         names = (

@@ -8,7 +8,8 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from barmand.model.backup import Backup, Cluster, Copied, Damage, Tablespace
+from barmand.model.backup import Backup, Cluster, Copied, Damage, Tablespace, Told
+from barmand.model.compression import Compression
 from barmand.model.errors import Stopped
 from barmand.model.finding import Finding
 from barmand.model.order import Order
@@ -79,6 +80,10 @@ class Readiness(Protocol):
 
     @property
     def role(self) -> str: ...
+
+    @property
+    def compressions(self) -> Sequence[str] | None:
+        """The algorithms that the server was built with; None where that cannot be told."""
 
 
 class PostgresServer(Protocol):
@@ -170,6 +175,10 @@ class Method(Protocol):
     def needs_replication(self) -> bool:
         """Does it copy over a replication connection?"""
 
+    @property
+    def stored_compression(self) -> str | None:
+        """Barman's word for how the backup is packed; None for plain files."""
+
     def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
         """Is what it needs here? Never raises."""
 
@@ -181,6 +190,9 @@ class CopyTool(Protocol):
 
     def version(self) -> int: ...
 
+    def refusal_of(self, compression: Compression) -> str | None:
+        """Why this build of it cannot pack or unpack so; None when it can."""
+
     def copy(
         self,
         *,
@@ -188,7 +200,8 @@ class CopyTool(Protocol):
         tablespaces: Sequence[Tablespace],
         label: str,
         order: Order,
+        compression: Compression | None,
         stop: Stop,
         report: Report,
-    ) -> str | None:
-        """Copy the cluster into `data`; the end point (LSN) that the tool told, if it did."""
+    ) -> Told:
+        """Copy the cluster into `data`, plain or as archives."""

@@ -56,6 +56,7 @@ SELECT current_setting('server_version_num')::int AS version,
        pg_has_role('pg_read_all_settings', 'USAGE') AS reads_settings,
        has_function_privilege('pg_switch_wal()', 'EXECUTE') AS switches_wal,
        bool_and(has_function_privilege(backup.oid, 'EXECUTE')) AS starts_backups,
+       (SELECT enumvals FROM pg_settings WHERE name = 'wal_compression') AS compressions,
        current_user AS role
   FROM pg_proc AS backup
  WHERE proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup')
@@ -79,6 +80,8 @@ class Readiness:
     switches_wal: bool
     starts_backups: bool
     role: str
+    compressions: list[str] | None = None
+    """What the server was built to compress with; None before PostgreSQL 15."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,14 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
 
+from barmand.model.compression import (
+    HIGHEST_LEVEL,
+    LOWEST_LEVEL,
+    MAX_WORKERS,
+    Algorithm,
+    Format,
+    Location,
+)
 from barmand.model.order import Reuse
 from barmand.settings.values import (
     FALSE,
@@ -211,6 +219,35 @@ class ServerSettings:
         Flag, Doc("Write a backup_manifest with the file methods; pg_basebackup always does.")
     ] = False
     network_compression: Annotated[Flag, Doc("Compress what rsync sends over ssh.")] = False
+    backup_compression: Annotated[
+        Algorithm | None,
+        choice(Algorithm),
+        Doc(
+            "How pg_basebackup packs a base backup, with backup_method = postgres; with none, "
+            "archives that are not compressed. Without a value, plain files."
+        ),
+    ] = None
+    backup_compression_format: Annotated[
+        Format,
+        choice(Format),
+        Doc(
+            "What lies on disk: tar archives, or plain files; then only what the server sends "
+            "is compressed."
+        ),
+    ] = Format.TAR
+    backup_compression_level: Annotated[
+        int | None,
+        whole(LOWEST_LEVEL, HIGHEST_LEVEL),
+        Doc("gzip has 1 to 9, lz4 1 to 12, zstd -131072 to 22; without a value, the packer's own."),
+    ] = None
+    backup_compression_location: Annotated[
+        Location,
+        choice(Location),
+        Doc("Who compresses: pg_basebackup here, or PostgreSQL (15 and later) before it sends."),
+    ] = Location.CLIENT
+    backup_compression_workers: Annotated[
+        int | None, whole(0, MAX_WORKERS), Doc("Threads that compress, with zstd.")
+    ] = None
     backup_schedule: Annotated[
         Schedule | None,
         Doc(
@@ -391,7 +428,6 @@ _HOOKS = {
     for phase in ("pre", "post")
     for retry in ("", "_retry")
 }
-_PACKING = "base backups are stored as plain files, not packed"
 _STORED_PLAIN = "WAL is stored uncompressed for now"
 _NO_PRUNING = "nothing is deleted by itself yet"
 _NO_AGE_CHECK = "the check does not look at ages, sizes and queues yet"
@@ -427,11 +463,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "model": NotCarried(_NO_MODELS, FALSE),
     # base backups
     "backup_options": NotCarried("backups are concurrent", _except("concurrent_backup")),
-    "backup_compression": NotCarried(_PACKING, _except("none")),
-    "backup_compression_format": NotCarried(_PACKING, _except("tar")),
-    "backup_compression_level": NotCarried(_PACKING),
-    "backup_compression_workers": NotCarried(_PACKING),
-    "backup_compression_location": NotCarried(_PACKING, _except("client")),
     "encryption_key_id": NotCarried("nothing is encrypted"),
     "encryption_passphrase_command": NotCarried("nothing is decrypted"),
     "primary_checkpoint_timeout": NotCarried("no checkpoint is forced on the primary", FALSE),

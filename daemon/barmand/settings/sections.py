@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from barmand.model.compression import Compression
 from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
@@ -25,6 +26,8 @@ _DAEMON = options(DaemonSettings)
 _SERVER = options(ServerSettings)
 _INHERITABLE = {key: option for key, option in _SERVER.items() if not option.doc.is_server_only}
 _UNSAFE = {key: missing for key, missing in NOT_CARRIED.items() if missing.is_unsafe}
+_COMPRESSION_PREFIX = "backup_compression_"
+_COMPRESSION = [key for key in _SERVER if key.startswith(_COMPRESSION_PREFIX)]
 _DIRECTORIES = [key for key in _SERVER if key.endswith("_directory")]
 
 
@@ -127,6 +130,7 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
             _judge_foreign(server, key)
     _refuse_unsafe(server)
     _judge_method(server)
+    _judge_compression(server)
     _judge_archivers(server)
     return server
 
@@ -198,6 +202,26 @@ def _judge_postgres(server: Section) -> None:
     limit = values.get("bandwidth_limit")
     if limit is not None and not MIN_RATE <= limit <= MAX_RATE:
         server.problem("bandwidth_limit", f"pg_basebackup takes {MIN_RATE} to {MAX_RATE} KiB/s")
+
+
+def _judge_compression(server: Section) -> None:
+    values = server.values
+    if not {"backup_method", "backup_compression", *_COMPRESSION} <= values.keys():
+        return  # what could not be read is the problem to tell
+    algorithm = values["backup_compression"]
+    if algorithm is None:
+        for key in _COMPRESSION:
+            if key in server.entries and values[key] != _SERVER[key].default:
+                server.warn(key, "has no effect without backup_compression")
+    elif values["backup_method"] is not BackupMethod.POSTGRES:
+        server.problem("backup_compression", "is only possible with backup_method = postgres")
+    else:
+        compression = Compression(
+            **{key.removeprefix(_COMPRESSION_PREFIX): values[key] for key in _COMPRESSION},
+            algorithm=algorithm,
+        )
+        for field_name, message in compression.problems():
+            server.problem(f"{_COMPRESSION_PREFIX}{field_name}", message)
 
 
 def _judge_archivers(server: Section) -> None:
