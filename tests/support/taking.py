@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,10 +33,12 @@ class Told:
 
     phases: list[Phase] = field(default_factory=list)
     bytes: list[tuple[int, int]] = field(default_factory=list)
+    moments: list[tuple[float, Phase, int]] = field(default_factory=list)
     copying: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, phase: Phase, done: int | None, total: int | None) -> None:
         self.phases.append(phase)
+        self.moments.append((time.monotonic(), phase, done or 0))
         if done is not None and total is not None:
             self.bytes.append((done, total))
         if phase is Phase.COPYING:

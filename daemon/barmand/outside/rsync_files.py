@@ -11,6 +11,7 @@ from barmand.model.backup import Backup, Cluster, Damage
 from barmand.model.errors import ToolFailed
 from barmand.model.order import Order, Reuse
 from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS
+from barmand.model.progress import Phase
 from barmand.outside.rsync import Rsync
 from barmand.outside.rsync_limits import UNLIMITED, Halting, Limits, Shares, Starts
 from barmand.outside.rsync_loads import Attempts, Loads
@@ -86,7 +87,8 @@ class RsyncFiles:
         Raises ToolFailed, StorageFailed, Stopped.
         """
         halt = Halt(stop)
-        attempts, past = _attempts(job, halt), _past(job)
+        attempts = _attempts(job, halt, lambda: report(Phase.RETRYING, None, None))
+        past = _past(job)
         with _beside(job.home) as beside:
             listings = [
                 listing
@@ -204,11 +206,12 @@ class RsyncFiles:
                         raise
 
 
-def _attempts(job: CopyJob, halt: Halt) -> Attempts:
+def _attempts(
+    job: CopyJob, halt: Halt, report_pause: Callable[[], None] = lambda: None
+) -> Attempts:
     order = job.order
-    return Attempts(
-        order, Starts(order.jobs_start_batch_size, order.jobs_start_batch_period, halt), halt
-    )
+    starts = Starts(order.jobs_start_batch_size, order.jobs_start_batch_period, halt)
+    return Attempts(order, starts, halt, report_pause)
 
 
 def _past(job: CopyJob) -> Past | None:

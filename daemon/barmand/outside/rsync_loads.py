@@ -52,6 +52,7 @@ class Attempts:
     order: Order
     starts: Starts
     stop: Halting
+    report_pause: Callable[[], None] = lambda: None
 
     def run(
         self, command: Callable[[], Ending], facts: dict[str, object], again: Callable[[], None]
@@ -71,6 +72,7 @@ class Attempts:
             if not attempts_left or not ending.may_be_retried:
                 raise ending.error
             log.warning("rsync failed, another attempt follows", error=ending.error.message)
+            self.report_pause()
             if self.stop.wait(self.order.retry_sleep):
                 raise Stopped(self.stop.reason) from ending.error
             again()

@@ -49,6 +49,7 @@ class Progress:
         self._report = report
         self._done = 0
         self._lock = threading.Lock()
+        self.add(0)
 
     def add(self, count: int) -> None:
         with self._lock:

@@ -54,7 +54,8 @@ class LiveCopy:
 
         Raises StorageFailed (FileNotFoundError is its cause when the file vanished), Stopped.
         """
-        with open_regular(source) as original:
+        # A link in a cluster is followed: its postgresql.conf may be one.
+        with open_regular(source.resolve() if source.is_symlink() else source) as original:
             facts = os.fstat(original)
             with at_the_disk("write", target), target.open("xb") as file:
                 if self._looks.sees_bytes:
