@@ -2,32 +2,33 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from datetime import timedelta
-from enum import Enum
+from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.catalog.memory import Catalog
-from barmand.model.calendar import CronSchedule
-from barmand.model.order import Order
-from barmand.model.secret import Conninfo
+from barmand.fittings import (
+    folders_of,
+    layout_of,
+    method_of,
+    order_of,
+    postgres_of,
+    primary_of,
+    receiver_of,
+    source_of,
+    told,
+)
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
-from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.outside.clock import local_now, monotonic
-from barmand.outside.pg_basebackup import PgBasebackup
-from barmand.outside.pg_receivewal import PgReceivewal
-from barmand.outside.postgres import Postgres
 from barmand.service.house import House, Kit
-from barmand.service.receivers import Receivers, Source
-from barmand.settings.schema import CreateSlot, ServerSettings, Settings
-from barmand.storage.layout import Layout
+from barmand.service.receivers import Receivers
+from barmand.settings.schema import ServerSettings, Settings
 from barmand.storage.wals import WalArchive
 
 
@@ -43,7 +44,7 @@ class Builder:
     def house(self, settings: Settings) -> House:
         forbidden = tuple(
             {settings.daemon.barman_home, settings.daemon.state_directory}
-            | {folder for each in settings.servers.values() for folder in _folders(each)}
+            | {folder for each in settings.servers.values() for folder in folders_of(each)}
         )
         return House(
             config_file=settings.path,
@@ -65,15 +66,13 @@ class Builder:
         postgres = postgres_of(server)
         source = source_of(server, layout)
         record = Record(catalog.backups, layout, local_now)
-        copy_tool = PgBasebackup(
-            server.streaming_conninfo, server.streaming_backup_name, server.path_prefix
-        )
+        method = method_of(server, layout, postgres, catalog.backups)
         check = Check(
             server=server.name,
             layout=layout,
             servers=catalog.servers,
             postgres=postgres,
-            copy_program=copy_tool,
+            method=method,
             receiver=None if source is None else receiver_of(server, layout),
             slot_name=server.slot_name if server.streaming_archiver else None,
             is_receiving=lambda: self.receivers.is_streaming(server.name),
@@ -107,12 +106,7 @@ class Builder:
             method=server.backup_method.value,
             conninfo=server.conninfo.masked,
             told_settings=told(server),
-            order=Order(
-                immediate_checkpoint=server.immediate_checkpoint,
-                retry_times=server.basebackup_retry_times,
-                retry_sleep=server.basebackup_retry_sleep,
-                bandwidth_limit=server.bandwidth_limit or None,
-            ),
+            order=order_of(server),
             schedule=server.backup_schedule,
             schedule_grace=server.backup_schedule_grace,
             layout=layout,
@@ -123,7 +117,8 @@ class Builder:
                 record=record,
                 check=check,
                 postgres=postgres,
-                method=ByPgBasebackup(layout, copy_tool, local_now, monotonic),
+                primary=primary_of(server),
+                method=method,
                 ring_archive=lambda: self.ring_archive(server.name),
                 demand_slot=_nothing if source is None else source.demand_slot,
                 now=local_now,
@@ -156,84 +151,3 @@ class Builder:
 
 def _nothing() -> None:
     """WAL that is pushed needs no slot."""
-
-
-def layout_of(server: ServerSettings) -> Layout:
-    return Layout(
-        server=server.name,
-        home=server.backup_directory,
-        base=server.basebackups_directory,
-        wals=server.wals_directory,
-        incoming=server.incoming_wals_directory,
-        streaming=server.streaming_wals_directory,
-        errors=server.errors_directory,
-    )
-
-
-def postgres_of(server: ServerSettings) -> Postgres:
-    return Postgres(
-        server.name, server.conninfo, server.streaming_conninfo, int(server.check_timeout)
-    )
-
-
-def source_of(server: ServerSettings, layout: Layout) -> Source | None:
-    """Where WAL is streamed from: another server than the backups', if the settings say so."""
-    if not server.streaming_archiver or not server.active:
-        return None
-    return Source(
-        server=server.name,
-        program=receiver_of(server, layout),
-        keeper=Postgres(
-            server.name,
-            server.wal_conninfo or server.conninfo,
-            server.wal_streaming_conninfo or server.streaming_conninfo,
-            int(server.check_timeout),
-        ),
-        slot_name=server.slot_name,
-        makes_slot=server.create_slot is CreateSlot.AUTO,
-        directory=layout.streaming,
-    )
-
-
-def receiver_of(server: ServerSettings, layout: Layout) -> PgReceivewal:
-    return PgReceivewal(
-        server.wal_streaming_conninfo or server.streaming_conninfo,
-        server.streaming_archiver_name,
-        server.slot_name,
-        layout.streaming,
-        server.path_prefix,
-    )
-
-
-def told(server: ServerSettings) -> dict[str, object]:
-    """Every option in force, in words that JSON has; a connection shows no password."""
-    return {each.name: _word(getattr(server, each.name)) for each in fields(server)}
-
-
-def _word(value: object) -> object:
-    match value:
-        case Conninfo():
-            return value.masked
-        case CronSchedule():
-            return value.text
-        case Enum():
-            return value.value
-        case Path():
-            return str(value)
-        case timedelta():
-            return value.total_seconds()
-        case tuple():
-            return [_word(each) for each in value]
-        case _:
-            return value
-
-
-def _folders(server: ServerSettings) -> list[Path]:
-    return [
-        server.backup_directory,
-        server.basebackups_directory,
-        server.wals_directory,
-        server.incoming_wals_directory,
-        server.streaming_wals_directory,
-        server.errors_directory,
-    ]

@@ -433,7 +433,6 @@ def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
         "retention_policy = REDUNDANCY 3",
         "pre_backup_script = /bin/true",
         "post_wal_delete_retry_script = /bin/true",
-        "backup_compression = zstd",
         "autogenerate_manifest = on",
         "ssh_command = ssh postgres@pg",
         "log_file = /var/log/barman.log",

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select
 
 from barmand.catalog import rows
-from barmand.model.backup import Backup, Cluster, Copied, Reason, Status, Tablespace
+from barmand.model.backup import Backup, Cluster, Copied, Damage, Reason, Status, Tablespace
 
 _CLUSTER = (
     "system_id",
@@ -67,6 +67,7 @@ def values_of(backup: Backup) -> dict[str, object]:
         values["included_files"] = list(backup.cluster.included_files)
     if backup.copied is not None:
         values |= {name: getattr(backup.copied, name) for name in _COPIED}
+        values["damages"] = [[each.path, list(each.blocks)] for each in backup.copied.damages]
     return values
 
 
@@ -119,7 +120,8 @@ def _backup(row: Row[Any], spaces: tuple[Tablespace, ...]) -> Backup:
             tablespaces=spaces,
         )
     if row.begin_lsn is not None:
-        copied = Copied(**{name: named[name] for name in _COPIED})
+        damages = tuple(Damage(path, tuple(blocks)) for path, blocks in row.damages or ())
+        copied = Copied(**{name: named[name] for name in _COPIED}, damages=damages)
     if row.error_code is not None:
         reason = Reason(row.error_code, row.error_message, row.error_hint)
     return Backup(

@@ -98,6 +98,7 @@ backups = Table(
     Column("deduplicated_size", Integer),
     Column("copy_seconds", Float),
     Column("workers", Integer),
+    Column("damages", JSON),
     # what only an adopted catalogue of Barman has
     Column("compression", Text),
     Column("encryption", Text),

@@ -19,7 +19,11 @@ SENT = (
     "bwlimit",
     "reuse_backup",
     "jobs",
+    "jobs_start_batch_size",
+    "jobs_start_batch_period",
     "manifest",
+    "keepalive_interval",
+    "check_timeout",
     "incremental",
 )
 """Options that travel as they are; one that was not given does not travel at all."""
@@ -36,7 +40,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=values.count,
         help="copy at most so many kB/s; 0: no limit",
     )
-    add("-j", "--jobs", metavar="N", type=values.positive_count, help="copy with N processes")
     add(
         "--reuse-backup",
         nargs="?",
@@ -46,19 +49,47 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--incremental", metavar="ID", type=values.word, help="take only what changed since ID")
     _add_switch(parser, "manifest", "write a backup manifest, or not")
+    _add_jobs(parser)
     _add_retries(parser)
     _add_waiting(parser)
-    for unserved in (
-        "--jobs-start-batch-size",
-        "--jobs-start-batch-period",
-        "--keepalive-interval",
-    ):
-        add(unserved, type=values.unserved, help=argparse.SUPPRESS)
-    add("--check-timeout", type=values.uncarried, help=argparse.SUPPRESS)
+    _add_session(parser)
 
 
 def _add_switch(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
     parser.add_argument(f"--{option}", action=argparse.BooleanOptionalAction, help=meaning)
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-j", "--jobs", metavar="N", type=values.positive_count, help="copy with N workers")
+    add(
+        "--jobs-start-batch-size",
+        metavar="N",
+        type=values.positive_count,
+        help="start at most N rsync processes in one period",
+    )
+    add(
+        "--jobs-start-batch-period",
+        metavar="S",
+        type=values.seconds,
+        help="that period, in seconds",
+    )
+
+
+def _add_session(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--keepalive-interval",
+        metavar="S",
+        type=values.count,
+        help="speak to the session that holds the backup every S seconds; 0: never",
+    )
+    add(
+        "--check-timeout",
+        metavar="S",
+        type=values.count,
+        help="give each question of the check before S seconds; 0: no limit",
+    )
 
 
 def _add_retries(parser: argparse.ArgumentParser) -> None:

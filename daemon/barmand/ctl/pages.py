@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     Page = list["str | Table | Facts"]
 
 
+MOST_BLOCKS = 10
+
+
 class Table:
     """Rows under headings. A heading that begins with ">" stands for a column of numbers."""
 
@@ -38,7 +41,7 @@ def backup_list(result: View) -> Page:
             backup["server"],
             backup["backup_id"],
             told(backup["name"]),
-            backup["status"],
+            backup["status"] + (" (bad pages)" if backup["damages"] else ""),
             minute(backup["end_time"]),
             size(backup["size_bytes"]),
             told(backup["missing_wal_count"]),
@@ -57,6 +60,8 @@ def one_backup(result: View) -> Page:
         _sizes(backup),
         _cluster(backup),
     ]
+    if backup["damages"]:
+        page.append(_damages(backup["damages"]))
     if backup["progress"]:
         page.append(Facts("Progress", {"now": progress_words(backup["progress"])}))
     if backup["error"]:
@@ -130,13 +135,28 @@ def _cluster(backup: View) -> Facts:
     return Facts(
         "PostgreSQL",
         {
-            "version": told(backup["postgres_version"]),
+            "version": _version(backup["postgres_version"]),
             "system id": told(backup["system_id"]),
             "data folder": told(backup["pgdata"]),
             "checksums": told(backup["data_checksums"]),
             "tablespaces": spaces or "none",
         },
     )
+
+
+def _version(number: int | None) -> str:
+    """150018 is 15.18."""
+    return "-" if number is None else f"{number // 10_000}.{number % 10_000}"
+
+
+def _damages(damages: list[View]) -> Facts:
+    """Bad pages of the cluster itself, by file."""
+    lines = [
+        f"{each['path']}: block {', '.join(str(block) for block in each['blocks'][:MOST_BLOCKS])}"
+        + (f" and {len(each['blocks']) - MOST_BLOCKS} more" * (len(each["blocks"]) > MOST_BLOCKS))
+        for each in damages
+    ]
+    return Facts("Bad pages in the cluster", {"files": lines})
 
 
 def _error(error: View) -> Facts:

@@ -62,13 +62,3 @@ def folder(text: str) -> str:
         raise argparse.ArgumentTypeError(f"no current folder: {error.strerror}") from error
     except UnicodeError as error:
         raise argparse.ArgumentTypeError("the current folder's path is not UTF-8") from error
-
-
-def unserved(text: str) -> str:
-    raise argparse.ArgumentTypeError(
-        f"works with the rsync methods only, which this version does not carry (given: {text!r})"
-    )
-
-
-def uncarried(text: str) -> str:
-    raise argparse.ArgumentTypeError(f"this version does not carry it (given: {text!r})")

@@ -86,6 +86,24 @@ class Cluster:
     is_standby: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Blocks of a relation file whose checksum is wrong in the cluster itself, not in the copy."""
+
+    path: str
+    """Relative to the data directory."""
+    blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the copying program itself told: the backup's end point (LSN), bad pages."""
+
+    end_point: str | None = None
+    damages: tuple[Damage, ...] = ()
+    """Not empty: it ended with an error, and the copy may be whole all the same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copied:
     """What is known once the copy is whole and synced. LSN in bytes, sizes in bytes."""
@@ -100,6 +118,8 @@ class Copied:
     deduplicated_size: int
     copy_seconds: float
     workers: int = 1
+    damages: tuple[Damage, ...] = ()
+    """Bad pages found while copying: the backup is kept, and never passes for clean."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +145,8 @@ class Backup:
     snapshots: str | None = None
     """Barman's cloud snapshot facts, kept as they came."""
 
-    def begun(self, now: datetime, cluster: Cluster) -> "Backup":
-        return self._moved(Status.STARTED, started_at=now, cluster=cluster)
+    def begun(self, now: datetime, cluster: Cluster, *, compression: str | None = None) -> "Backup":
+        return self._moved(Status.STARTED, started_at=now, cluster=cluster, compression=compression)
 
     def with_copy(self, now: datetime, copied: Copied) -> "Backup":
         return self._moved(Status.WAITING_FOR_WALS, copied_at=now, copied=copied)

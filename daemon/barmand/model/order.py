@@ -1,15 +1,29 @@
 """How a base backup is to be taken: the server's defaults, and what one request changes."""
 
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 
 from barmand.model.errors import UsageError
-
-T = TypeVar("T")
 
 MIN_RATE = 32
 MAX_RATE = 1024 * 1024
 """KiB/s, the bounds of pg_basebackup's --max-rate."""
+
+
+class Reuse(StrEnum):
+    """What becomes of files that the previous backup has too."""
+
+    OFF = "off"
+    COPY = "copy"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class TablespaceLimit:
+    """The most that the copy of one tablespace takes, in KiB/s."""
+
+    tablespace: str
+    kibibytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +34,13 @@ class Order:
     retry_times: int = 0
     retry_sleep: float = 30.0
     bandwidth_limit: int | None = None
+    reuse: Reuse = Reuse.OFF
+    jobs: int = 1
+    jobs_start_batch_size: int = 10
+    jobs_start_batch_period: float = 1.0
+    makes_manifest: bool = False
+    keepalive_seconds: int = 60
+    check_seconds: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,29 +51,37 @@ class Wish:
     retry_times: int | None = None
     retry_sleep: float | None = None
     bandwidth_limit: int | None = None
-    reuse_backup: str | None = None
+    reuse: Reuse | None = None
     jobs: int | None = None
-    manifest: bool | None = None
+    jobs_start_batch_size: int | None = None
+    jobs_start_batch_period: float | None = None
+    makes_manifest: bool | None = None
+    keepalive_seconds: int | None = None
+    check_seconds: int | None = None
     incremental: str | None = None
 
     def onto(self, order: Order) -> Order:
         """`order` with what this wish changes; a limit of 0 lifts the server's (Barman)."""
-        limit = order.bandwidth_limit if self.bandwidth_limit is None else self.bandwidth_limit
-        return Order(
-            immediate_checkpoint=_chosen(self.immediate_checkpoint, order.immediate_checkpoint),
-            retry_times=_chosen(self.retry_times, order.retry_times),
-            retry_sleep=_chosen(self.retry_sleep, order.retry_sleep),
-            bandwidth_limit=limit or None,
-        )
+        said = {
+            each.name: value
+            for each in fields(Order)
+            if (value := getattr(self, each.name)) is not None
+        }
+        changed = replace(order, **said)
+        return replace(changed, bandwidth_limit=changed.bandwidth_limit or None)
 
-    def refuse_what_postgres_cannot(self) -> None:
-        """Raises UsageError for an option that pg_basebackup cannot honour at all."""
-        if self.reuse_backup not in (None, "off"):
+    def refuse_for(self, method: str) -> None:
+        """Raises UsageError for an option that the method cannot honour at all."""
+        if self.incremental is not None:
+            raise UsageError("--incremental is not carried by this version of barmand")
+        if method != "postgres":
+            return
+        if self.reuse not in (None, Reuse.OFF):
             raise UsageError(
                 "--reuse-backup works with the rsync methods only, not with "
                 "backup_method = postgres"
             )
-        if self.manifest is False:
+        if self.makes_manifest is False:
             raise UsageError(
                 "--no-manifest is not possible with backup_method = postgres: "
                 "its manifest tells which WAL the backup needs"
@@ -62,15 +91,11 @@ class Wish:
                 f"--bwlimit {self.bandwidth_limit}: pg_basebackup takes {MIN_RATE} to {MAX_RATE} "
                 "KiB/s, or 0 for no limit"
             )
-        if self.incremental is not None:
-            raise UsageError("--incremental is not carried by this version of barmand")
 
-    def ignored_by_postgres(self) -> tuple[str, ...]:
+    def ignored_by(self, method: str) -> tuple[str, ...]:
         """Sentences for the requester: options that change nothing here, as Barman ignores them."""
-        if self.jobs is not None and self.jobs > 1:
+        if method == "postgres" and self.jobs is not None and self.jobs > 1:
             return ("--jobs is ignored: pg_basebackup copies in one stream",)
+        if method == "local" and self.reuse is Reuse.COPY:
+            return ("--reuse-backup copy changes nothing: a local copy reads this disk anyway",)
         return ()
-
-
-def _chosen(wish: T | None, default: T) -> T:
-    return default if wish is None else wish

@@ -34,6 +34,7 @@ class TakeBackup:
     record: Record
     check: Check
     postgres: PostgresServer
+    primary: PostgresServer | None
     method: Method
     ring_archive: Callable[[], None]
     demand_slot: Callable[[], None]
@@ -50,7 +51,7 @@ class TakeBackup:
             report(Phase.CHECKING, None, None)
             with suppress(PostgresFailed):  # the check tells why, with all else that is amiss
                 self.demand_slot()
-            demand(backup.server, self.check.findings())
+            demand(backup.server, self.check.within(order.check_seconds).findings())
             current = self._begin(current)
             current = self._copy(current, order, stop, report)
         except BaseException as error:
@@ -71,7 +72,9 @@ class TakeBackup:
     def _begin(self, backup: Backup) -> Backup:
         cluster = self.postgres.facts()
         self._keep_identity(cluster)
-        return self.record.move(backup, backup.begun(self.now(), cluster))
+        compression = self.method.stored_compression
+        begun = backup.begun(self.now(), cluster, compression=compression)
+        return self.record.move(backup, begun)
 
     def _keep_identity(self, cluster: Cluster) -> None:
         if backup_info.load_identity(self.layout) is None:
@@ -85,11 +88,12 @@ class TakeBackup:
 
     def _close_last_segment(self, backup: Backup, end_lsn: int, report: Report) -> None:
         """So that the backup of an idle server ends too (Barman #244, #717)."""
-        if backup.cluster is None or backup.cluster.is_standby:
-            return
+        cluster = backup.cluster
+        server = self.primary if cluster and cluster.is_standby else self.postgres
+        if cluster is None or server is None:
+            return  # a standby's segment is closed by its primary, in its own time
         report(Phase.CLOSING, None, None)
-        size = backup.cluster.segment_size
-        self.postgres.close_segment(-(-end_lsn // size) * size)
+        server.close_segment(-(-end_lsn // cluster.segment_size) * cluster.segment_size)
 
     def _tell(self, backup: Backup) -> None:
         copied = backup.copied

@@ -1,12 +1,14 @@
 """Is this server ready for a backup? Every finding, not the first."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from barmand.catalog.servers import Servers
+from barmand.model.backup import Cluster
 from barmand.model.errors import Failure, PostgresFailed
 from barmand.model.finding import Finding
-from barmand.operations.ports import PostgresServer, Readiness, Versioned
+from barmand.operations.examining import compatible, failed, granted
+from barmand.operations.ports import Method, PostgresServer, Readiness, Versioned
 from barmand.storage import backup_info
 from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
@@ -22,22 +24,27 @@ class Check:
     layout: Layout
     servers: Servers
     postgres: PostgresServer
-    copy_program: Versioned
+    method: Method
     receiver: Versioned | None
     slot_name: str | None
     is_receiving: Callable[[], bool]
     takes_pushed_wal: bool
+
+    def within(self, seconds: int) -> "Check":
+        """The same check, with so many seconds for each question to PostgreSQL."""
+        return replace(self, postgres=self.postgres.within(seconds))
 
     def findings(self) -> list[Finding]:
         """Never raises for what it looks at: a question that fails is a finding too."""
         found = [self._directories()]
         readiness = self._readiness(found)
         seen: dict[str, str] = {}
-        found.append(self._replication_connection(seen))
+        if self.method.needs_replication or self.receiver is not None:
+            found.append(self._replication_connection(seen))
         if readiness is not None:
-            found.append(self._system(seen))
+            cluster = self._cluster(found, seen)
             found += _server(readiness)
-            found.append(_compatible("pg_basebackup", self.copy_program, readiness.version))
+            found += self.method.findings(readiness, cluster.pgdata if cluster else None)
             found += self._wal(readiness)
         return found
 
@@ -50,7 +57,7 @@ class Check:
         try:
             readiness = self.postgres.readiness()
         except PostgresFailed as error:
-            found.append(_failed("PostgreSQL", error))
+            found.append(failed("PostgreSQL", error))
             return None
         found.append(Finding("PostgreSQL", f"version {readiness.version}"))
         return readiness
@@ -59,34 +66,38 @@ class Check:
         try:
             identity = self.postgres.identify()
         except PostgresFailed as error:
-            return _failed("PostgreSQL streaming", error)
+            return failed("PostgreSQL streaming", error)
         seen["the replication connection"] = identity.system_id
         return Finding("PostgreSQL streaming", f"system {identity.system_id}")
 
-    def _system(self, seen: dict[str, str]) -> Finding:
-        """One and the same cluster, wherever one asks."""
+    def _cluster(self, found: list[Finding], seen: dict[str, str]) -> Cluster | None:
+        """What the cluster says of itself; and is it one and the same, wherever one asks?"""
         name = "system identifier"
         try:
-            seen["the connection"] = self.postgres.facts().system_id
+            cluster = self.postgres.facts()
             stored = backup_info.load_identity(self.layout)
         except Failure as error:
-            return _failed(name, error)
+            found.append(failed(name, error))
+            return None
+        seen["the connection"] = cluster.system_id
         if stored is not None:
             seen[str(self.layout.identity)] = stored[0]
         known = self.servers.system_id(self.server)
         if known is not None:
             seen["the catalogue"] = known
         if len(set(seen.values())) == 1:
-            return Finding(name, seen["the connection"])
-        words = ", ".join(f"{where} says {system}" for where, system in seen.items())
-        return Finding(name, f"not one cluster: {words}", is_ok=False)
+            found.append(Finding(name, cluster.system_id))
+        else:
+            words = ", ".join(f"{where} says {system}" for where, system in seen.items())
+            found.append(Finding(name, f"not one cluster: {words}", is_ok=False))
+        return cluster
 
     def _wal(self, readiness: Readiness) -> Iterator[Finding]:
         if self.takes_pushed_wal and self.receiver is None:
             is_on = readiness.archive_mode in ("on", "always")
             yield Finding("archive_mode", f"it is {readiness.archive_mode}", is_ok=is_on)
         if self.receiver is not None:
-            yield _compatible("pg_receivewal", self.receiver, readiness.version)
+            yield compatible("pg_receivewal", self.receiver, readiness.version)
             yield self._slot() if self.slot_name is not None else self._receiving()
 
     def _slot(self) -> Finding:
@@ -94,7 +105,7 @@ class Check:
         try:
             slot = self.postgres.slot(self.slot_name or "")
         except PostgresFailed as error:
-            return _failed(name, error)
+            return failed(name, error)
         if slot is None:
             hint = f"slot {self.slot_name} does not exist; `create_slot = auto` makes it"
             return Finding(name, hint, is_ok=False)
@@ -115,33 +126,11 @@ def _server(readiness: Readiness) -> Iterator[Finding]:
         is_ok=readiness.version >= OLDEST_VERSION,
     )
     yield Finding("wal_level", readiness.wal_level, is_ok=readiness.wal_level != "minimal")
-    yield _granted(
+    yield granted(
         "reads settings",
         readiness.reads_settings,
         f"GRANT pg_read_all_settings TO {readiness.role}",
     )
     if not readiness.is_standby:
         grant = f"GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {readiness.role}"
-        yield _granted("switches WAL", readiness.switches_wal, grant)
-
-
-def _granted(name: str, is_granted: bool, grant: str) -> Finding:
-    hint = "the role may" if is_granted else f"the role may not; run: {grant}"
-    return Finding(name, hint, is_ok=is_granted)
-
-
-def _compatible(name: str, program: Versioned, server_version: int) -> Finding:
-    server_major = server_version // 10_000
-    try:
-        major = program.version()
-    except Failure as error:
-        return _failed(name, error)
-    is_new_enough = major >= server_major
-    words = f"version {major}, server version {server_major}"
-    hint = words if is_new_enough else f"{words}: too old; name a newer one's folder in path_prefix"
-    return Finding(name, hint, is_ok=is_new_enough)
-
-
-def _failed(name: str, error: Failure) -> Finding:
-    words = f"{error.message} ({error.hint})" if error.hint else error.message
-    return Finding(name, words, is_ok=False)
+        yield granted("switches WAL", readiness.switches_wal, grant)

@@ -1,19 +1,26 @@
 """The ways to copy a cluster."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from barmand.model.backup import Backup, Copied
+from barmand.model.backup import Backup, Copied, Damage
+from barmand.model.compression import Compression
 from barmand.model.errors import Stopped, ToolFailed
+from barmand.model.finding import Finding
 from barmand.model.order import Order
 from barmand.model.positions import end_of, start_of
 from barmand.model.progress import Phase
 from barmand.model.wal import parse_lsn
-from barmand.operations.ports import Clock, CopyTool, Report, Seconds, Stop
+from barmand.operations.examining import compatible, packable
+from barmand.operations.ports import Clock, CopyTool, Readiness, Report, Seconds, Stop
 from barmand.storage.base_backup import read_label, read_manifest_tail
 from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size
 from barmand.storage.layout import Layout
+from barmand.storage.packed import BASE, archive_in
+from barmand.storage.promises import finish_manifest
 
 log = structlog.get_logger()
 
@@ -26,6 +33,21 @@ class ByPgBasebackup:
     tool: CopyTool
     now: Clock
     monotonic: Seconds
+    compression: Compression | None = None
+
+    @property
+    def stored_compression(self) -> str | None:
+        return None if self.compression is None else self.compression.stored
+
+    @property
+    def needs_replication(self) -> bool:
+        return True
+
+    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
+        del pgdata  # what it copies comes through the connection
+        yield compatible("pg_basebackup", self.tool, readiness.version)
+        if self.compression is not None:
+            yield packable(self.compression, self.tool, readiness)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
         for attempts_left in range(order.retry_times, -1, -1):
@@ -48,17 +70,20 @@ class ByPgBasebackup:
         make_directory(home)
         begin_time, begun = self.now(), self.monotonic()
         report(Phase.CHECKPOINT, None, None)
-        end_point = self.tool.copy(
+        told = self.tool.copy(
             data=data,
             tablespaces=backup.cluster.tablespaces if backup.cluster else (),
             label=f"barmand backup {backup.server} {backup.id}",
             order=order,
+            compression=self.compression,
             stop=stop,
             report=report,
         )
         end_time = self.now()
-        label = read_label(data)
-        start, end_lsn = start_of(label), _end_lsn(read_manifest_tail(data), end_point)
+        if told.damages:
+            _keep_damaged(data, told.damages)
+        label = self._label(data)
+        start, end_lsn = start_of(label), _end_lsn(read_manifest_tail(data), told.end_point)
         report(Phase.SYNCING, None, None)
         sync_tree(home)
         size, deduplicated_size = tree_size(home)
@@ -72,7 +97,21 @@ class ByPgBasebackup:
             size=size,
             deduplicated_size=deduplicated_size,
             copy_seconds=self.monotonic() - begun,
+            damages=told.damages,
         )
+
+    def _label(self, data: Path) -> str:
+        if self.stored_compression is None:
+            return read_label(data)
+        return archive_in(data, BASE).read_label()
+
+
+def _keep_damaged(data: Path, damages: Sequence[Damage]) -> None:
+    """The cluster is damaged, not the copy: if that is whole, it is kept and tells of it."""
+    if not finish_manifest(data):
+        raise ToolFailed("pg_basebackup found bad pages, and its copy is not whole")
+    for damage in damages:
+        log.error("bad pages in the cluster", file=damage.path, blocks=list(damage.blocks))
 
 
 def _end_lsn(manifest_tail: str, end_point: str | None) -> int:

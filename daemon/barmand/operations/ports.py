@@ -1,14 +1,20 @@
 """The shapes we need from outside; their adapters do not know them, they just fit."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from threading import Event
 from typing import Protocol
 
-from barmand.model.backup import Backup, Cluster, Copied, Tablespace
+from barmand.model.backup import Backup, Cluster, Copied, Damage, Tablespace, Told
+from barmand.model.compression import Compression
 from barmand.model.errors import Stopped
+from barmand.model.finding import Finding
 from barmand.model.order import Order
 from barmand.model.progress import Phase
+from barmand.storage.manifest import Manifest
 
 Clock = Callable[[], datetime]
 """This moment, with the machine's zone."""
@@ -70,11 +76,21 @@ class Readiness(Protocol):
     def switches_wal(self) -> bool: ...
 
     @property
+    def starts_backups(self) -> bool: ...
+
+    @property
     def role(self) -> str: ...
+
+    @property
+    def compressions(self) -> Sequence[str] | None:
+        """The algorithms that the server was built with; None where that cannot be told."""
 
 
 class PostgresServer(Protocol):
-    """One PostgreSQL server. Every method raises PostgresFailed."""
+    """One PostgreSQL server. Every question raises PostgresFailed."""
+
+    def within(self, seconds: int) -> "PostgresServer":
+        """The same server, whose every answer may take so long; 0 is without end."""
 
     def facts(self) -> Cluster: ...
 
@@ -87,6 +103,65 @@ class PostgresServer(Protocol):
     def close_segment(self, lsn: int) -> None: ...
 
 
+class Ended(Protocol):
+    """What PostgreSQL gives back at the end of its backup mode."""
+
+    @property
+    def lsn(self) -> int: ...
+
+    @property
+    def backup_label(self) -> str: ...
+
+    @property
+    def tablespace_map(self) -> str: ...
+
+
+class HeldSession(Protocol):
+    """PostgreSQL's backup mode, held open; `lost` is set when its connection breaks."""
+
+    @property
+    def start_lsn(self) -> int: ...
+
+    @property
+    def lost(self) -> Event: ...
+
+    def end(self) -> Ended: ...
+
+
+class HeldBackup(Protocol):
+    def begun(
+        self, label: str, *, is_fast: bool, keepalive_seconds: int, stop: Stop
+    ) -> AbstractContextManager[HeldSession]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyJob:
+    """One copy of a cluster, file by file."""
+
+    backup: Backup
+    cluster: Cluster
+    order: Order
+    home: Path
+    """base/<ID>; the data directory's copy is `data` below, a tablespace's is named by its oid."""
+    verify_before: int | None
+    """Pages written before this LSN must have a right checksum; None where there are none."""
+    reference: Backup | None
+    """The backup whose unchanged files serve again."""
+    reference_home: Path | None
+    manifest: Manifest | None
+
+
+class FileCopier(Protocol):
+    """A way to bring a cluster's files here. Raises StorageFailed, ToolFailed, Stopped."""
+
+    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]: ...
+
+    def findings(self, pgdata: str | None) -> Iterator[Finding]:
+        """Can it read the cluster's files? Never raises."""
+
+    def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None: ...
+
+
 class Versioned(Protocol):
     """A program of PostgreSQL's. Raises ToolFailed when it is missing."""
 
@@ -96,11 +171,27 @@ class Versioned(Protocol):
 class Method(Protocol):
     """A way to copy a cluster. The copy is whole and synced when it returns."""
 
+    @property
+    def needs_replication(self) -> bool:
+        """Does it copy over a replication connection?"""
+
+    @property
+    def stored_compression(self) -> str | None:
+        """Barman's word for how the backup is packed; None for plain files."""
+
+    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
+        """Is what it needs here? Never raises."""
+
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied: ...
 
 
 class CopyTool(Protocol):
     """pg_basebackup, or what stands for it."""
+
+    def version(self) -> int: ...
+
+    def refusal_of(self, compression: Compression) -> str | None:
+        """Why this build of it cannot pack or unpack so; None when it can."""
 
     def copy(
         self,
@@ -109,7 +200,8 @@ class CopyTool(Protocol):
         tablespaces: Sequence[Tablespace],
         label: str,
         order: Order,
+        compression: Compression | None,
         stop: Stop,
         report: Report,
-    ) -> str | None:
-        """Copy the cluster into `data`; the end point (LSN) that the tool told, if it did."""
+    ) -> Told:
+        """Copy the cluster into `data`, plain or as archives."""

@@ -5,7 +5,7 @@ destination and takes its place only when it is whole and synced, `global` last:
 start on half of a restore.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from barmand.model.wal import Run, missing
 from barmand.operations.archive import names_of
 from barmand.operations.ports import Clock, Report, Seconds, Stop, heed
 from barmand.storage.layout import Layout
+from barmand.storage.packed import BASE, Archive, archive_in
+from barmand.storage.promises import promised
 from barmand.storage.restored import Destination, Fragment
 from barmand.storage.wals import WalArchive
 
@@ -72,12 +74,14 @@ class Restore:
             raise Refused(
                 f"backup {backup.id} of {backup.server} is {backup.status}: not restorable"
             )
-        if backup.compression or backup.encryption or backup.parent_id:
+        if backup.encryption or backup.parent_id:
             raise Refused(
-                f"backup {backup.id} is compressed, encrypted or incremental, which this version "
-                "of barmand cannot restore",
+                f"backup {backup.id} is encrypted or incremental, which this version of barmand "
+                "cannot restore",
                 hint="Barman can: point it at the same barman_home.",
             )
+        if backup.compression is not None:
+            self._archives(backup, cluster.tablespaces)  # or they are not all there
         segments = self._segments(backup, needed, target, cluster.segment_size)
         places = self._places(cluster.tablespaces, moved)
         every = [Destination(destination), *places.values()]
@@ -179,21 +183,51 @@ class Restore:
             report(Phase.COPYING, done, total)
 
         report(Phase.COPYING, 0, total)
-        for space, part in spaces.items():
-            part.fill(self.layout.tablespace(plan.backup.id, space.oid), stop, progress)
-        fragment.fill(self.layout.data(plan.backup.id), stop, progress)
+        size = self._fill(plan.backup, fragment, spaces, stop, progress)
+        fragment.forget_tablespace_map()
         for space, part in spaces.items():
             fragment.link_tablespace(space.oid, part.destination.path)
-        size = done
         segments = self._lay_wal(plan, fragment, stop)
         self._tell_postgres(plan, fragment)
-        report(Phase.SYNCING, size, total)
+        report(Phase.SYNCING, done, total)
         parts = [*spaces.values(), fragment]  # the cluster last: it needs the others
         for part in parts:
             part.sync()
         for part in parts:
             part.take_place()
         return size, segments
+
+    def _fill(
+        self,
+        backup: Backup,
+        fragment: Fragment,
+        spaces: Mapping[Tablespace, Fragment],
+        stop: Stop,
+        progress: Callable[[int], None],
+    ) -> int:
+        data = self.layout.data(backup.id)
+        if backup.compression is None:
+            copied = [
+                part.fill(self.layout.tablespace(backup.id, space.oid), stop, progress)
+                for space, part in spaces.items()
+            ]
+            return sum(copied) + fragment.fill(data, stop, progress)
+        base, *archives = self._archives(backup, tuple(spaces))
+        with promised(data) as promises:  # the tablespaces first, as the manifest has them
+            size = 0
+            for archive, (space, part) in zip(archives, spaces.items(), strict=True):
+                prefix = f"pg_tblspc/{space.oid}/"
+                size += part.unpack(archive, promises, stop, progress, prefix=prefix)
+            size += fragment.unpack(base, promises, stop, progress)
+            promises.demand_all_taken()
+        manifest = fragment.add_manifest(data)
+        progress(manifest)
+        return size + manifest
+
+    def _archives(self, backup: Backup, spaces: Sequence[Tablespace]) -> list[Archive]:
+        """Those of a packed backup, base first. Raises StorageFailed when one is missing."""
+        data = self.layout.data(backup.id)
+        return [archive_in(data, name) for name in (BASE, *(str(space.oid) for space in spaces))]
 
     def _lay_wal(self, plan: Plan, fragment: Fragment, stop: Stop) -> int:
         fragment.make_wal_folder()

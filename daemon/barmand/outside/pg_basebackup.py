@@ -4,30 +4,22 @@ Source: PostgreSQL documentation, pg_basebackup. WAL is not in the backup (`--wa
 comes from the archive.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
-from barmand.model.backup import Tablespace
+from barmand.model.backup import Tablespace, Told
+from barmand.model.compression import Algorithm, Compression, Location
 from barmand.model.errors import ToolFailed
 from barmand.model.order import Order
-from barmand.model.progress import Phase
 from barmand.model.secret import Conninfo
+from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
 from barmand.outside.postgres import without_password
 from barmand.outside.process import Finished, Stop, find_program, run, version_of
 
-_KIBIBYTE = 1024
-_PROGRESS = re.compile(r"\s*(\d+)/(\d+) kB \(")
-_END_POINT = re.compile(r"write-ahead log end point: ([0-9A-F]+/[0-9A-F]+)")
-_PHASES = (
-    ("waiting for checkpoint to complete", Phase.CHECKPOINT),
-    ("checkpoint completed", Phase.COPYING),
-    ("waiting for required WAL segments to be archived", Phase.WAITING_FOR_WAL),
-)
-
-Report = Callable[[Phase, int | None, int | None], None]
-"""Told the phase, the bytes copied and the bytes expected."""
+_NOWHERE = "/dev/null"
+"""A path under which there is neither a socket nor a folder, and nobody can make one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +32,27 @@ class PgBasebackup:
         """Its major version. Raises ToolFailed when it is missing."""
         return version_of(find_program("pg_basebackup", self.path_prefix))
 
+    def refusal_of(self, compression: Compression) -> str | None:
+        """Why this build of it cannot pack or unpack so; None when it can.
+
+        It looks at the words of its command line before it connects, here to nobody.
+        """
+        if not compression.unpacks_here or not (words := _packing(compression)):
+            return None
+        finished = run(
+            [
+                str(find_program("pg_basebackup", self.path_prefix)),
+                f"--dbname=host={_NOWHERE}",
+                f"--pgdata={_NOWHERE}/data",
+                "--format=tar",
+                "--wal-method=none",
+                *(word.replace("=server-", "=client-") for word in words),
+            ],
+            stop=Event(),
+        )
+        said = [line for line in finished.tail if "error:" in line and "compress" in line]
+        return f"pg_basebackup: {said[0].split('error: ', 1)[1]}" if said else None
+
     def copy(
         self,
         *,
@@ -47,42 +60,56 @@ class PgBasebackup:
         tablespaces: Sequence[Tablespace],
         label: str,
         order: Order,
+        compression: Compression | None,
         stop: Stop,
         report: Report,
-    ) -> str | None:
-        """Copy the cluster into `data`, each tablespace into a folder named by its oid beside it.
+    ) -> Told:
+        """Copy the cluster into `data`, each tablespace into a folder named by its oid beside it;
+        or, as archives, all of them into `data`.
 
-        Returns the end point (LSN) that the tool told, if it did. Raises ToolFailed with the tail
-        of its words, Stopped. Nothing is synced to disk yet.
+        Raises ToolFailed with the tail of its words, Stopped. Nothing is synced to disk yet. Where
+        it ended with nothing but bad pages they are told; `backup_manifest.tmp` is then not yet
+        renamed.
         """
         connection, environment = without_password(
             self.conninfo, application_name=self.application_name
         )
         program = find_program("pg_basebackup", self.path_prefix)
         mapped = {space.location: data.parent / str(space.oid) for space in tablespaces}
-        words = _Words(report)
+        words = Words(report, tablespaces)
+        told = arguments(connection, data, mapped, label, order, compression=compression)
         finished = run(
-            [str(program), *arguments(connection, data, mapped, label, order)],
+            [str(program), *told],
             stop=stop,
             environment=environment,
             on_line=words.take,
         )
-        if finished.exit_code != 0:
-            raise ToolFailed(_reason(finished), hint=_tail(finished))
-        return words.end_point
+        if finished.exit_code == 0:
+            return Told(words.end_point)
+        if finished.exit_code == 1 and words.is_only_damaged:
+            return Told(words.end_point, words.damages)
+        raise ToolFailed(_reason(finished), hint=_tail(finished))
 
 
 def arguments(
-    connection: str, data: Path, mapped: Mapping[str, Path], label: str, order: Order
+    connection: str,
+    data: Path,
+    mapped: Mapping[str, Path],
+    label: str,
+    order: Order,
+    *,
+    compression: Compression | None = None,
 ) -> list[str]:
     """`connection` must not hold a password: a command line is public."""
     limit = order.bandwidth_limit
+    is_tar = compression is not None and compression.is_tar
+    places = () if is_tar else mapped.items()  # archives all lie in `data`
     return [
         f"--dbname={connection}",
         f"--pgdata={data}",
         f"--label={label}",
         f"--checkpoint={'fast' if order.immediate_checkpoint else 'spread'}",
-        "--format=plain",
+        f"--format={'tar' if is_tar else 'plain'}",
         "--wal-method=none",
         "--no-slot",
         "--no-password",
@@ -90,34 +117,31 @@ def arguments(
         "--progress",
         "--verbose",
         *([] if limit is None else [f"--max-rate={limit}k"]),
+        *([] if compression is None else _packing(compression)),
         *(
             f"--tablespace-mapping={_escaped(location)}={_escaped(str(folder))}"
-            for location, folder in mapped.items()
+            for location, folder in places
         ),
     ]
 
 
+def _packing(compression: Compression) -> list[str]:
+    """For gzip at our side, words that every version of pg_basebackup understands."""
+    level, workers = compression.given_level, compression.workers
+    match compression:
+        case Compression(algorithm=Algorithm.NONE):
+            return []
+        case Compression(algorithm=Algorithm.GZIP, location=Location.CLIENT):
+            return ["--gzip", *([] if level is None else [f"--compress={level}"])]
+        case _:
+            details = [f"level={level}"] * (level is not None)
+            details += [f"workers={workers}"] * (workers is not None)
+            words = ":".join([compression.algorithm, *([",".join(details)] if details else [])])
+            return [f"--compress={compression.location}-{words}"]
+
+
 def _escaped(path: str) -> str:
     return path.replace("=", r"\=")
-
-
-class _Words:
-    """What it prints, understood: progress to `report`, the end point kept."""
-
-    def __init__(self, report: Report) -> None:
-        self.end_point: str | None = None
-        self._report = report
-
-    def take(self, line: str) -> None:
-        if counted := _PROGRESS.match(line):
-            done, total = (int(number) * _KIBIBYTE for number in counted.groups())
-            self._report(Phase.COPYING, done, max(done, total))
-        elif ended := _END_POINT.search(line):
-            self.end_point = ended[1]
-        else:
-            for words, phase in _PHASES:
-                if words in line:
-                    self._report(phase, None, None)
 
 
 def _reason(finished: Finished) -> str:
@@ -127,4 +151,4 @@ def _reason(finished: Finished) -> str:
 
 
 def _tail(finished: Finished) -> str:
-    return "\n".join(line for line in finished.tail if not _PROGRESS.match(line))
+    return "\n".join(line for line in finished.tail if not PROGRESS.match(line))

@@ -5,7 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -55,7 +55,13 @@ SELECT current_setting('server_version_num')::int AS version,
        current_setting('archive_mode') AS archive_mode,
        pg_has_role('pg_read_all_settings', 'USAGE') AS reads_settings,
        has_function_privilege('pg_switch_wal()', 'EXECUTE') AS switches_wal,
+       bool_and(has_function_privilege(backup.oid, 'EXECUTE')) AS starts_backups,
+       (SELECT enumvals FROM pg_settings WHERE name = 'wal_compression') AS compressions,
        current_user AS role
+  FROM pg_proc AS backup
+ WHERE proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup')
+   AND pronamespace = 'pg_catalog'::regnamespace
+   AND (pronargs > 0 OR current_setting('server_version_num')::int >= 150000)
 """
 _CLOSE_SEGMENT = """
 SELECT CASE WHEN pg_current_wal_insert_lsn() < %s::pg_lsn THEN pg_switch_wal() END
@@ -72,7 +78,10 @@ class Readiness:
     archive_mode: str
     reads_settings: bool
     switches_wal: bool
+    starts_backups: bool
     role: str
+    compressions: list[str] | None = None
+    """What the server was built to compress with; None before PostgreSQL 15."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,10 @@ class Postgres:
     conninfo: Conninfo
     streaming_conninfo: Conninfo
     timeout_seconds: int = 30
+
+    def within(self, seconds: int) -> "Postgres":
+        """The same server, whose every answer may take so many seconds; 0 is without end."""
+        return replace(self, timeout_seconds=seconds)
 
     def facts(self) -> Cluster:
         """The cluster as it is now. Raises PostgresFailed."""
@@ -163,6 +176,14 @@ class Postgres:
             with self._connect(parameters) as connection:
                 milliseconds = self.timeout_seconds * 1000
                 connection.execute(f"SET statement_timeout = {milliseconds:d}")
+                yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[psycopg.Connection[TupleRow]]:
+        """A connection that lasts as long as its user wants."""
+        with self._translated("connection"):
+            parameters = {**_parameters(self.conninfo), "fallback_application_name": "barmand"}
+            with psycopg.connect(**parameters, autocommit=True) as connection:
                 yield connection
 
     @contextmanager

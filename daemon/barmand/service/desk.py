@@ -9,9 +9,9 @@ import structlog
 
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Reason, Status
-from barmand.model.errors import CheckFailed, Failure, NotFound, Refused, Stopped
+from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
-from barmand.model.order import Wish
+from barmand.model.order import Reuse, Wish
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.following import Following
@@ -127,11 +127,8 @@ class Desk:
     # -------------------------------------------------------------------------------- one request
     def _backup(self, request: StartBackup, who: str) -> Answer:
         wish = _wish(request)
-        wish.refuse_what_postgres_cannot()
         if request.name is not None:
             valid_name(request.name)
-        for words in wish.ignored_by_postgres():
-            yield WarningNote(server=None, message=words)
         following = Following(self.catalog, self.runner, request.follow, request.wait_timeout)
         queued: list[tuple[Kit, Backup, Job]] = []
         for server in self.looking.expand(request.servers, self.house):
@@ -140,6 +137,9 @@ class Desk:
                 continue
             try:
                 kit = self.house.working_kit(server)
+                wish.refuse_for(kit.method)
+                for words in wish.ignored_by(kit.method):
+                    yield WarningNote(server=server, message=words)
                 queued.append((kit, *self.queue(kit, name=request.name, who=who)))
             except Failure as failure:
                 view = error_view(failure)
@@ -211,6 +211,8 @@ class Desk:
 def _verdict(view: BackupView) -> int:
     if view.error is not None:
         return view.error.exit_code
+    if view.damages:
+        return PostgresFailed.exit_code
     return 0 if view.status == Status.DONE else CheckFailed.exit_code
 
 
@@ -231,8 +233,12 @@ def _wish(request: StartBackup) -> Wish:
         retry_times=request.retry_times,
         retry_sleep=request.retry_sleep,
         bandwidth_limit=request.bwlimit,
-        reuse_backup=request.reuse_backup,
+        reuse=None if request.reuse_backup is None else Reuse(request.reuse_backup),
         jobs=request.jobs,
-        manifest=request.manifest,
+        jobs_start_batch_size=request.jobs_start_batch_size,
+        jobs_start_batch_period=request.jobs_start_batch_period,
+        makes_manifest=request.manifest,
+        keepalive_seconds=request.keepalive_interval,
+        check_seconds=request.check_timeout,
         incremental=request.incremental,
     )

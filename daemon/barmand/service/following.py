@@ -6,7 +6,7 @@ from typing import Literal
 
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import NotFound, Stopped, WaitTimeout
+from barmand.model.errors import NotFound, PostgresFailed, Stopped, WaitTimeout
 from barmand.model.progress import Phase, Progress
 from barmand.outside.clock import monotonic
 from barmand.service.runner import Key, Runner
@@ -37,6 +37,7 @@ class Watched:
     deadline: float | None = None
     is_over: bool = False
     view: BackupView | None = None
+    is_copied: bool = False
 
 
 @dataclass(slots=True)
@@ -91,12 +92,31 @@ class Following:
             watched.view = backup_view(backup, self.catalog, progress)
             watched.is_over = self._is_over(backup.status)
             yield BackupNote(backup=watched.view)
+            if backup.copied is not None and not watched.is_copied:
+                watched.is_copied = True
+                yield from self._damages(backup)
         if backup.status is Status.WAITING_FOR_WALS and not watched.is_over:
             yield from self._late(watched, backup)
         if progress is not None and progress != watched.progress:
             watched.progress = progress
             yield ProgressNote(
                 server=key.server, backup_id=key.backup_id, progress=progress_view(progress)
+            )
+
+    def _damages(self, backup: Backup) -> Iterator[AnyNote]:
+        """A copy of a damaged cluster is kept, and never passes for clean."""
+        damages = backup.copied.damages if backup.copied else ()
+        if damages:
+            count = sum(len(each.blocks) for each in damages)
+            first = damages[0]
+            yield self._problem(
+                backup.server,
+                PostgresFailed(
+                    f"backup {backup.id} of {backup.server}: {count} bad page(s) in the cluster "
+                    f"itself, first block {first.blocks[0]} of {first.path}",
+                    hint="`barmanctl show-backup` lists them all. The backup is kept as it is; "
+                    "an older one may have these pages whole.",
+                ),
             )
 
     def _is_over(self, status: Status) -> bool:

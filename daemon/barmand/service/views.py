@@ -12,6 +12,7 @@ from barmand.outside.clock import monotonic
 from barmand.service.receivers import Receiving, State
 from barmand.wire.messages import (
     BackupView,
+    DamageView,
     ErrorView,
     ProgressView,
     ReceiverView,
@@ -61,6 +62,10 @@ def backup_view(backup: Backup, catalog: Catalog, progress: Progress | None) -> 
         parent_backup_id=backup.parent_id,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
+        damages=[
+            DamageView(path=each.path, blocks=list(each.blocks))
+            for each in (copied.damages if copied else ())
+        ],
         progress=None if progress is None else progress_view(progress),
         error=None if backup.reason is None else reason_view(backup.reason),
     )

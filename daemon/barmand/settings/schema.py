@@ -13,6 +13,15 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, get_args, get_type_hints
 
+from barmand.model.compression import (
+    HIGHEST_LEVEL,
+    LOWEST_LEVEL,
+    MAX_WORKERS,
+    Algorithm,
+    Format,
+    Location,
+)
+from barmand.model.order import Reuse
 from barmand.settings.values import (
     FALSE,
     TRUE,
@@ -29,6 +38,7 @@ from barmand.settings.values import (
     SlotName,
     SocketPath,
     Span,
+    TablespaceLimits,
     Text,
     choice,
     seconds,
@@ -70,10 +80,11 @@ class LogLevel(StrEnum):
 
 
 class BackupMethod(StrEnum):
-    """Barman's methods; this version carries `postgres`."""
+    """Barman's methods and, ours, `local`; `snapshot` is not carried."""
 
     RSYNC = "rsync"
     LOCAL_RSYNC = "local-rsync"
+    LOCAL = "local"
     POSTGRES = "postgres"
     SNAPSHOT = "snapshot"
 
@@ -183,10 +194,60 @@ class ServerSettings:
         BackupMethod,
         choice(BackupMethod),
         Doc(
-            "How a base backup is copied. This version carries postgres (pg_basebackup) only; "
-            "as the default is Barman's, the option must be set."
+            "How a base backup is copied: postgres (pg_basebackup), rsync (over ssh), "
+            "local-rsync, or local (barmand only: the kernel copies, for a daemon on the "
+            "database's machine). snapshot is not carried."
         ),
     ] = BackupMethod.RSYNC
+    ssh_command: Annotated[
+        Text | None,
+        Doc(
+            "How rsync reaches the database's machine, such as: ssh postgres@db1. Its host key "
+            "must be known.",
+            is_server_only=True,
+        ),
+    ] = None
+    reuse_backup: Annotated[
+        Reuse,
+        choice(Reuse),
+        Doc(
+            "What becomes of files that did not change since the last backup, with the file "
+            "methods: copied anew, copied here, or linked."
+        ),
+    ] = Reuse.OFF
+    autogenerate_manifest: Annotated[
+        Flag, Doc("Write a backup_manifest with the file methods; pg_basebackup always does.")
+    ] = False
+    network_compression: Annotated[Flag, Doc("Compress what rsync sends over ssh.")] = False
+    backup_compression: Annotated[
+        Algorithm | None,
+        choice(Algorithm),
+        Doc(
+            "How pg_basebackup packs a base backup, with backup_method = postgres; with none, "
+            "archives that are not compressed. Without a value, plain files."
+        ),
+    ] = None
+    backup_compression_format: Annotated[
+        Format,
+        choice(Format),
+        Doc(
+            "What lies on disk: tar archives, or plain files; then only what the server sends "
+            "is compressed."
+        ),
+    ] = Format.TAR
+    backup_compression_level: Annotated[
+        int | None,
+        whole(LOWEST_LEVEL, HIGHEST_LEVEL),
+        Doc("gzip has 1 to 9, lz4 1 to 12, zstd -131072 to 22; without a value, the packer's own."),
+    ] = None
+    backup_compression_location: Annotated[
+        Location,
+        choice(Location),
+        Doc("Who compresses: pg_basebackup here, or PostgreSQL (15 and later) before it sends."),
+    ] = Location.CLIENT
+    backup_compression_workers: Annotated[
+        int | None, whole(0, MAX_WORKERS), Doc("Threads that compress, with zstd.")
+    ] = None
     backup_schedule: Annotated[
         Schedule | None,
         Doc(
@@ -210,6 +271,16 @@ class ServerSettings:
     parallel_jobs: Annotated[
         int, whole(1, 1000), Doc("Copies side by side; pg_basebackup is always one stream.")
     ] = 1
+    parallel_jobs_start_batch_size: Annotated[
+        int, whole(1, 1000), Doc("At most so many rsync processes are started in one period.")
+    ] = 10
+    parallel_jobs_start_batch_period: Annotated[
+        int, seconds(1), Doc("How long that period is.")
+    ] = 1
+    tablespace_bandwidth_limit: Annotated[
+        TablespaceLimits,
+        Doc("The most that single tablespaces take, beside bandwidth_limit, with rsync."),
+    ] = ()
     basebackup_retry_times: Annotated[
         int, whole(0, 1000), Doc("How often a failed copy is tried again.")
     ] = 0
@@ -357,8 +428,6 @@ _HOOKS = {
     for phase in ("pre", "post")
     for retry in ("", "_retry")
 }
-_RSYNC_ONLY = "only for the rsync methods, which this version does not carry"
-_PACKING = "base backups are stored as plain files, not packed"
 _STORED_PLAIN = "WAL is stored uncompressed for now"
 _NO_PRUNING = "nothing is deleted by itself yet"
 _NO_AGE_CHECK = "the check does not look at ages, sizes and queues yet"
@@ -379,9 +448,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "primary_ssh_command": NotCarried(
         "a passive node that copies from another Barman is not carried", is_unsafe=True
     ),
-    "network_compression": NotCarried(_RSYNC_ONLY, FALSE, is_unsafe=True),
-    "tablespace_bandwidth_limit": NotCarried(_RSYNC_ONLY, is_unsafe=True),
-    "reuse_backup": NotCarried(_RSYNC_ONLY, _except("off"), is_unsafe=True),
     # the daemon itself
     "barman_user": NotCarried(_BY_SYSTEMD, _except("barman")),
     "barman_lock_directory": NotCarried(_NO_LOCKS, _except("{barman_home}")),
@@ -396,18 +462,7 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "cluster": NotCarried(_NO_MODELS, _except("{name}")),
     "model": NotCarried(_NO_MODELS, FALSE),
     # base backups
-    "ssh_command": NotCarried(_RSYNC_ONLY),
-    "backup_options": NotCarried(
-        "backups are concurrent, without files outside PGDATA", _except("concurrent_backup")
-    ),
-    "parallel_jobs_start_batch_size": NotCarried(_RSYNC_ONLY, _except("10")),
-    "parallel_jobs_start_batch_period": NotCarried(_RSYNC_ONLY, _except("1")),
-    "autogenerate_manifest": NotCarried("pg_basebackup always writes a manifest", FALSE),
-    "backup_compression": NotCarried(_PACKING, _except("none")),
-    "backup_compression_format": NotCarried(_PACKING, _except("tar")),
-    "backup_compression_level": NotCarried(_PACKING),
-    "backup_compression_workers": NotCarried(_PACKING),
-    "backup_compression_location": NotCarried(_PACKING, _except("client")),
+    "backup_options": NotCarried("backups are concurrent", _except("concurrent_backup")),
     "encryption_key_id": NotCarried("nothing is encrypted"),
     "encryption_passphrase_command": NotCarried("nothing is decrypted"),
     "primary_checkpoint_timeout": NotCarried("no checkpoint is forced on the primary", FALSE),

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from barmand.model.compression import Compression
+from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     NOT_CARRIED,
@@ -24,6 +26,8 @@ _DAEMON = options(DaemonSettings)
 _SERVER = options(ServerSettings)
 _INHERITABLE = {key: option for key, option in _SERVER.items() if not option.doc.is_server_only}
 _UNSAFE = {key: missing for key, missing in NOT_CARRIED.items() if missing.is_unsafe}
+_COMPRESSION_PREFIX = "backup_compression_"
+_COMPRESSION = [key for key in _SERVER if key.startswith(_COMPRESSION_PREFIX)]
 _DIRECTORIES = [key for key in _SERVER if key.endswith("_directory")]
 
 
@@ -125,6 +129,8 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
         elif key not in _SERVER:
             _judge_foreign(server, key)
     _refuse_unsafe(server)
+    _judge_method(server)
+    _judge_compression(server)
     _judge_archivers(server)
     return server
 
@@ -167,19 +173,59 @@ def _refuse_unsafe(server: Section) -> None:
         entry = server.entries.get(key)
         if entry is not None and not missing.is_harmless(entry.text, server.texts):
             server.problem(key, f"{entry.text!r} is not carried by this version: {missing.reason}")
-    method = server.values.get("backup_method", BackupMethod.POSTGRES)
-    if method is not BackupMethod.POSTGRES:
-        given = "" if "backup_method" in server.entries else "is not set, and Barman's default "
-        server.problem(
-            "backup_method",
-            f"{given}{method.value!r} is not carried by this version: set backup_method = postgres",
+
+
+def _judge_method(server: Section) -> None:
+    values = server.values
+    match values.get("backup_method"):
+        case BackupMethod.POSTGRES:
+            _judge_postgres(server)
+        case BackupMethod.RSYNC if values.get("ssh_command") is None and "ssh_command" in values:
+            given = "" if "backup_method" in server.entries else " (Barman's default)"
+            server.problem("ssh_command", f"is required by backup_method = rsync{given}")
+        case BackupMethod.LOCAL | BackupMethod.LOCAL_RSYNC:
+            if values.get("ssh_command") is not None:
+                server.warn("ssh_command", "has no effect: the copy is local")
+        case BackupMethod.SNAPSHOT:
+            server.problem("backup_method", "'snapshot' is not carried: barmand copies to disks")
+        case _:
+            return
+
+
+def _judge_postgres(server: Section) -> None:
+    values = server.values
+    if values.get("parallel_jobs", 1) > 1:
+        server.warn("parallel_jobs", "has no effect: pg_basebackup copies in one stream")
+    for key in ("reuse_backup", "network_compression", "tablespace_bandwidth_limit"):
+        if values.get(key, Reuse.OFF) not in (Reuse.OFF, False, ()):
+            server.problem(key, "is not possible with backup_method = postgres")
+    limit = values.get("bandwidth_limit")
+    if limit is not None and not MIN_RATE <= limit <= MAX_RATE:
+        server.problem("bandwidth_limit", f"pg_basebackup takes {MIN_RATE} to {MAX_RATE} KiB/s")
+
+
+def _judge_compression(server: Section) -> None:
+    values = server.values
+    if not {"backup_method", "backup_compression", *_COMPRESSION} <= values.keys():
+        return  # what could not be read is the problem to tell
+    algorithm = values["backup_compression"]
+    if algorithm is None:
+        for key in _COMPRESSION:
+            if key in server.entries and values[key] != _SERVER[key].default:
+                server.warn(key, "has no effect without backup_compression")
+    elif values["backup_method"] is not BackupMethod.POSTGRES:
+        server.problem("backup_compression", "is only possible with backup_method = postgres")
+    else:
+        compression = Compression(
+            **{key.removeprefix(_COMPRESSION_PREFIX): values[key] for key in _COMPRESSION},
+            algorithm=algorithm,
         )
+        for field_name, message in compression.problems():
+            server.problem(f"{_COMPRESSION_PREFIX}{field_name}", message)
 
 
 def _judge_archivers(server: Section) -> None:
     values = server.values
-    if values.get("parallel_jobs", 1) > 1:
-        server.warn("parallel_jobs", "has no effect: pg_basebackup copies in one stream")
     is_streaming = values.get("streaming_archiver", True)
     if not is_streaming and not values.get("archiver", True):
         values["archiver"] = True

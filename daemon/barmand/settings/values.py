@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 from barmand.model.calendar import CronSchedule
+from barmand.model.order import TablespaceLimit
 from barmand.model.secret import Conninfo
 
 TRUE = frozenset({"on", "true", "yes", "1"})
@@ -34,6 +35,7 @@ _SLOT = re.compile(r"[a-z0-9_]{1,63}")
 _APPLICATION = re.compile(r"[ -~]{1,63}")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}\$?")
 _CONNINFO = re.compile(r"postgres(ql)?://|[^\s=]+\s*=")
+_MOST_KIBIBYTES = 1_000_000_000
 _SOCKET_BYTES = 107  # sun_path of Linux, less its closing zero
 _NAME_BYTES = 255
 
@@ -143,12 +145,20 @@ def _conninfo(text: str) -> Conninfo:
 
 
 def _bandwidth(text: str) -> int | None:
-    """Zero means no limit; other numbers are the ones that pg_basebackup takes."""
-    if text == "0":
-        return None
-    if not _INTEGER.fullmatch(text) or not 32 <= int(text) <= 1_048_576:
-        raise ValueError(f"must be 0 (no limit) or 32 to 1048576 KiB/s, not {text!r}")
-    return int(text)
+    """Zero means no limit; pg_basebackup takes no less than 32 and no more than 1048576."""
+    if not _INTEGER.fullmatch(text) or int(text) > _MOST_KIBIBYTES:
+        raise ValueError(f"must be 0 (no limit) to {_MOST_KIBIBYTES} KiB/s, not {text!r}")
+    return int(text) or None
+
+
+def _tablespace_limits(text: str) -> tuple[TablespaceLimit, ...]:
+    limits = []
+    for word in text.replace(",", " ").split():
+        name, _, limit = word.rpartition(":")
+        if not name or not _INTEGER.fullmatch(limit):
+            raise ValueError(f"must be like name:KiB/s, not {word!r}")
+        limits.append(TablespaceLimit(name, int(limit)))
+    return tuple(limits)
 
 
 def _span(text: str) -> timedelta:
@@ -168,7 +178,10 @@ Folder = Annotated[Path, Kind("absolute path", _path)]
 Folders = Annotated[tuple[Path, ...], Kind("absolute paths with ':' between them", _folders)]
 SocketPath = Annotated[Path, Kind(f"absolute path, at most {_SOCKET_BYTES} bytes", _socket)]
 Connection = Annotated[Conninfo, Kind("conninfo: key=value words or a URI", _conninfo)]
-Bandwidth = Annotated[int | None, Kind("KiB/s, 32 to 1048576; 0 is no limit", _bandwidth)]
+Bandwidth = Annotated[int | None, Kind("KiB/s; 0 is no limit", _bandwidth)]
+TablespaceLimits = Annotated[
+    tuple[TablespaceLimit, ...], Kind("name:KiB/s words", _tablespace_limits)
+]
 Seconds = Annotated[int, seconds()]
 Span = Annotated[timedelta, Kind("time span like 90m, 6h, 1d or 2 HOURS", _span)]
 Schedule = Annotated[
@@ -189,6 +202,10 @@ def write(value: object) -> str:
             return ""
         case bool():
             return "on" if value else "off"
+        case TablespaceLimit():
+            return f"{value.tablespace}:{value.kibibytes}"
+        case tuple() if value and isinstance(value[0], TablespaceLimit):
+            return " ".join(map(write, value))
         case tuple():
             return ":".join(map(write, value))
         case timedelta():

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from barmand.model.backup import Backup, Reason, Status
+from barmand.model.backup import Backup, Damage, Reason, Status
 
 _FORMAT = 1
 
@@ -19,6 +19,11 @@ def card(backup: Backup) -> bytes:
         "copied_at": _text(backup.copied_at),
         "ended_at": _text(backup.ended_at),
         "reason": None if backup.reason is None else asdict(backup.reason),
+        "method": backup.method,
+        "damages": [
+            {"path": each.path, "blocks": list(each.blocks)}
+            for each in (backup.copied.damages if backup.copied else ())
+        ],
         "is_standby": backup.cluster is not None and backup.cluster.is_standby,
     }
     return (json.dumps(facts, indent=4) + "\n").encode()
@@ -36,6 +41,11 @@ def with_card(backup: Backup, text: bytes) -> Backup:
     cluster, reason = backup.cluster, backup.reason
     if cluster is not None:
         cluster = replace(cluster, is_standby=bool(facts["is_standby"]))
+    copied = backup.copied
+    if copied is not None:
+        found = facts.get("damages", [])
+        damages = tuple(Damage(each["path"], tuple(each["blocks"])) for each in found)
+        copied = replace(copied, damages=damages)
     if facts["reason"] is not None and backup.status is Status.FAILED:
         reason = Reason(**facts["reason"])
     return replace(
@@ -46,7 +56,9 @@ def with_card(backup: Backup, text: bytes) -> Backup:
         started_at=_moment(facts["started_at"]) or backup.started_at,
         copied_at=_moment(facts["copied_at"]) or backup.copied_at,
         ended_at=_moment(facts["ended_at"]) or backup.ended_at,
+        method=facts.get("method", backup.method),
         cluster=cluster,
+        copied=copied,
         reason=reason,
     )
 

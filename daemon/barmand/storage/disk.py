@@ -115,9 +115,17 @@ def _demand(result: int) -> None:
 def pour(source: int, target: int) -> Iterator[int]:
     """Copy an open file into another, empty one; yields bytes as they come, at most 64 MiB at once.
 
-    Holes stay holes; they count as bytes. Raises OSError.
+    Holes stay holes; they count as bytes. Raises OSError, also when the original changes its size.
     """
-    size, done = os.fstat(source).st_size, 0
+    size = os.fstat(source).st_size
+    yield from pour_living(source, target, size)
+    if os.fstat(source).st_size != size:
+        raise OSError(errno.EIO, "the original changed its size while it was copied")
+
+
+def pour_living(source: int, target: int, size: int) -> Iterator[int]:
+    """As `pour`, for a file that may change: its first `size` bytes, fewer if it shrinks."""
+    done = 0
     for begin, end in _extents(source, size):
         os.lseek(source, begin, os.SEEK_SET)
         os.lseek(target, begin, os.SEEK_SET)
@@ -129,11 +137,10 @@ def pour(source: int, target: int) -> Iterator[int]:
             position += count
             yield position - done
             done = position
-    if os.fstat(source).st_size != size:
-        raise OSError(errno.EIO, "the original changed its size while it was copied")
-    os.ftruncate(target, size)
-    if size > done:
-        yield size - done
+    whole = min(size, os.fstat(source).st_size)
+    if whole > done:
+        os.ftruncate(target, whole)
+        yield whole - done
 
 
 def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:

@@ -33,6 +33,15 @@ _INTERRUPTED = Reason("Stopped", "interrupted", "Delete it, and take a new backu
 # ---------------------------------------------------------------------------------------- encode
 
 
+_MODES = {
+    "rsync": "rsync-concurrent",
+    "local-rsync": "local-rsync-concurrent",
+    "local": "local-rsync-concurrent",
+}
+"""Barman's word for what lies there after such a copy; ours is on the card."""
+_METHODS = {"rsync-concurrent": "rsync", "local-rsync-concurrent": "local-rsync"}
+
+
 def encode(backup: Backup) -> str:
     """ValueError for a queued backup: on disk it does not exist yet."""
     fields = {
@@ -40,7 +49,7 @@ def encode(backup: Backup) -> str:
         "server_name": backup.server,
         "status": _status_word(backup),
         "error": None if backup.reason is None else backup.reason.message,
-        "mode": backup.method,
+        "mode": _MODES.get(backup.method, backup.method),
         "compression": backup.compression,
         "encryption": backup.encryption,
         "parent_backup_id": backup.parent_id,
@@ -143,13 +152,14 @@ def decode(text: str, server: str, backup_id: str) -> Backup:
     copied = _copied(fields)
     if copied is None and status is not Status.FAILED:
         raise ValueError(f"{status}, but without a beginning and an end")
+    mode = fields.get("mode", str) or ""
     queued_at = datetime.strptime(backup_id, ID_FORMAT).astimezone()  # local time, as the id is
     end_time = None if copied is None else copied.end_time
     return Backup(
         server=server,
         id=backup_id,
         status=status,
-        method=fields.get("mode", str) or "",
+        method=_METHODS.get(mode, mode),
         name=fields.get("backup_name", str),
         queued_at=queued_at,
         started_at=fields.get("begin_time", _moment),

@@ -11,12 +11,16 @@ from barmand.storage.compression import unpack
 from barmand.storage.disk import Stop, at_the_disk
 from barmand.storage.durable import (
     copy_tree,
+    copy_whole,
     make_directory,
     remove_tree,
     sync_directory,
     sync_tree,
     write_whole,
 )
+from barmand.storage.manifest import NAME as MANIFEST
+from barmand.storage.packed import Archive
+from barmand.storage.promises import Promises
 from barmand.storage.trees import Owner
 
 FRAGMENT = ".barmand-restore"
@@ -26,6 +30,7 @@ _PLACES = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _LAST = "global"
+_SPACE_MAP = "tablespace_map"
 _CONFIG_MODE = 0o600
 
 
@@ -91,8 +96,36 @@ class Fragment:
     path: Path
     owner: Owner | None
 
-    def fill(self, source: Path, stop: Stop, progress: Callable[[int], None]) -> None:
-        copy_tree(source, self.path, stop, progress, self.owner)
+    def fill(self, source: Path, stop: Stop, progress: Callable[[int], None]) -> int:
+        """Returns the bytes of its files."""
+        return copy_tree(source, self.path, stop, progress, self.owner)
+
+    def unpack(
+        self,
+        archive: Archive,
+        promises: Promises,
+        stop: Stop,
+        progress: Callable[[int], None],
+        *,
+        prefix: str = "",
+    ) -> int:
+        return archive.unpack(self.path, promises, stop, progress, prefix=prefix, owner=self.owner)
+
+    def add_manifest(self, data: Path) -> int:
+        """Of a packed backup it lies beside the archives; returns its bytes, 0 without one."""
+        manifest, copy = data / MANIFEST, self.path / MANIFEST
+        with at_the_disk("copy to", copy):
+            if not manifest.exists():
+                return 0
+            size = copy_whole(manifest, copy)
+            copy.chmod(_CONFIG_MODE)
+            self._own(copy)
+            return size
+
+    def forget_tablespace_map(self) -> None:
+        """With it PostgreSQL would make the links of the source again, in place of ours."""
+        with at_the_disk("remove", self.path / _SPACE_MAP):
+            (self.path / _SPACE_MAP).unlink(missing_ok=True)
 
     def link_tablespace(self, oid: int, location: Path) -> None:
         link = self.path / "pg_tblspc" / f"{oid:d}"

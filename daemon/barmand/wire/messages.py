@@ -16,7 +16,8 @@ FORMAT_VERSION = 1
 ServerName = Annotated[str, Meta(min_length=1, max_length=255)]
 BackupWord = Annotated[str, Meta(min_length=1, max_length=1024)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
-PositiveCount = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Jobs = Annotated[int, Meta(ge=1, le=1000)]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=31_536_000)]
 Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 
@@ -63,6 +64,13 @@ class TablespaceView(Struct, frozen=True, kw_only=True):
     location: str
 
 
+class DamageView(Struct, frozen=True, kw_only=True):
+    """Bad pages in the cluster itself, found by the copy: blocks of a file of PGDATA."""
+
+    path: str
+    blocks: list[int]
+
+
 class BackupView(Struct, frozen=True, kw_only=True):
     """One backup. `missing_wals` names at most 1,000 segments; `missing_wal_count` counts all."""
 
@@ -96,6 +104,7 @@ class BackupView(Struct, frozen=True, kw_only=True):
     parent_backup_id: str | None
     missing_wals: list[str] | None
     missing_wal_count: int | None
+    damages: list[DamageView]
     progress: ProgressView | None
     error: ErrorView | None
 
@@ -195,8 +204,12 @@ class StartBackup(Request, frozen=True, kw_only=True):
     retry_sleep: Seconds | None = None
     bwlimit: Count | None = None
     reuse_backup: Literal["off", "copy", "link"] | None = None
-    jobs: PositiveCount | None = None
+    jobs: Jobs | None = None
+    jobs_start_batch_size: Jobs | None = None
+    jobs_start_batch_period: PositiveSeconds | None = None
     manifest: bool | None = None
+    keepalive_interval: Count | None = None
+    check_timeout: Count | None = None
     incremental: BackupWord | None = None
 
 

@@ -1,0 +1,176 @@
+"""What one server's settings become: places, connections, ways to copy and to stream."""
+
+import shlex
+from dataclasses import fields
+from datetime import timedelta
+from enum import Enum
+from pathlib import Path
+
+from barmand.catalog.backups import Backups
+from barmand.model.calendar import CronSchedule
+from barmand.model.compression import Compression
+from barmand.model.order import Order
+from barmand.model.secret import Conninfo
+from barmand.operations.by_files import ByFiles
+from barmand.operations.copying import ByPgBasebackup
+from barmand.operations.local_files import LocalFiles
+from barmand.operations.ports import FileCopier, Method
+from barmand.outside.clock import local_now, monotonic
+from barmand.outside.held_backup import HeldBackup
+from barmand.outside.pg_basebackup import PgBasebackup
+from barmand.outside.pg_receivewal import PgReceivewal
+from barmand.outside.postgres import Postgres
+from barmand.outside.rsync_files import RsyncFiles
+from barmand.service.receivers import Source
+from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
+from barmand.storage.layout import Layout
+
+
+def order_of(server: ServerSettings) -> Order:
+    return Order(
+        immediate_checkpoint=server.immediate_checkpoint,
+        retry_times=server.basebackup_retry_times,
+        retry_sleep=server.basebackup_retry_sleep,
+        bandwidth_limit=server.bandwidth_limit,
+        reuse=server.reuse_backup,
+        jobs=server.parallel_jobs,
+        jobs_start_batch_size=server.parallel_jobs_start_batch_size,
+        jobs_start_batch_period=server.parallel_jobs_start_batch_period,
+        makes_manifest=server.autogenerate_manifest,
+        keepalive_seconds=server.keepalive_interval,
+        check_seconds=server.check_timeout,
+    )
+
+
+def method_of(
+    server: ServerSettings, layout: Layout, postgres: Postgres, backups: Backups
+) -> Method:
+    if server.backup_method is BackupMethod.POSTGRES:
+        tool = PgBasebackup(
+            server.streaming_conninfo, server.streaming_backup_name, server.path_prefix
+        )
+        return ByPgBasebackup(layout, tool, local_now, monotonic, compression_of(server))
+    return ByFiles(
+        layout=layout,
+        backups=backups,
+        held=HeldBackup(postgres),
+        copier=copier_of(server),
+        now=local_now,
+        monotonic=monotonic,
+    )
+
+
+def layout_of(server: ServerSettings) -> Layout:
+    return Layout(
+        server=server.name,
+        home=server.backup_directory,
+        base=server.basebackups_directory,
+        wals=server.wals_directory,
+        incoming=server.incoming_wals_directory,
+        streaming=server.streaming_wals_directory,
+        errors=server.errors_directory,
+    )
+
+
+def postgres_of(server: ServerSettings) -> Postgres:
+    return Postgres(
+        server.name, server.conninfo, server.streaming_conninfo, int(server.check_timeout)
+    )
+
+
+def compression_of(server: ServerSettings) -> Compression | None:
+    if server.backup_compression is None:
+        return None
+    return Compression(
+        algorithm=server.backup_compression,
+        level=server.backup_compression_level,
+        workers=server.backup_compression_workers,
+        location=server.backup_compression_location,
+        format=server.backup_compression_format,
+    )
+
+
+def copier_of(server: ServerSettings) -> FileCopier:
+    """What brings the files: the kernel, or rsync with or without ssh."""
+    if server.backup_method is BackupMethod.LOCAL:
+        return LocalFiles()
+    is_remote = server.backup_method is BackupMethod.RSYNC
+    return RsyncFiles(
+        ssh=tuple(shlex.split(server.ssh_command or "")) if is_remote else None,
+        path_prefix=server.path_prefix,
+        network_compression=server.network_compression,
+        tablespace_limits={
+            each.tablespace: each.kibibytes for each in server.tablespace_bandwidth_limit
+        },
+    )
+
+
+def primary_of(server: ServerSettings) -> Postgres | None:
+    """Where WAL is switched when the backup is a standby's."""
+    conninfo = server.primary_conninfo
+    if conninfo is None:
+        return None
+    return Postgres(server.name, conninfo, conninfo, server.check_timeout)
+
+
+def source_of(server: ServerSettings, layout: Layout) -> Source | None:
+    """Where WAL is streamed from: another server than the backups', if the settings say so."""
+    if not server.streaming_archiver or not server.active:
+        return None
+    return Source(
+        server=server.name,
+        program=receiver_of(server, layout),
+        keeper=Postgres(
+            server.name,
+            server.wal_conninfo or server.conninfo,
+            server.wal_streaming_conninfo or server.streaming_conninfo,
+            int(server.check_timeout),
+        ),
+        slot_name=server.slot_name,
+        makes_slot=server.create_slot is CreateSlot.AUTO,
+        directory=layout.streaming,
+    )
+
+
+def receiver_of(server: ServerSettings, layout: Layout) -> PgReceivewal:
+    return PgReceivewal(
+        server.wal_streaming_conninfo or server.streaming_conninfo,
+        server.streaming_archiver_name,
+        server.slot_name,
+        layout.streaming,
+        server.path_prefix,
+    )
+
+
+def told(server: ServerSettings) -> dict[str, object]:
+    """Every option in force, in words that JSON has; a connection shows no password."""
+    return {each.name: _word(getattr(server, each.name)) for each in fields(server)}
+
+
+def _word(value: object) -> object:
+    match value:
+        case Conninfo():
+            return value.masked
+        case CronSchedule():
+            return value.text
+        case Enum():
+            return value.value
+        case Path():
+            return str(value)
+        case timedelta():
+            return value.total_seconds()
+        case tuple():
+            return [_word(each) for each in value]
+        case _:
+            return value
+
+
+def folders_of(server: ServerSettings) -> list[Path]:
+    return [
+        server.backup_directory,
+        server.basebackups_directory,
+        server.wals_directory,
+        server.incoming_wals_directory,
+        server.streaming_wals_directory,
+        server.errors_directory,
+    ]

@@ -1,0 +1,205 @@
+"""Copy a cluster file by file, between PostgreSQL's backup start and stop.
+
+1. backup start, on a session that is held
+2. tablespaces and data directory; configuration files that lie outside it
+3. pg_control, last
+4. backup stop, which does not wait for the archive: which WAL is needed we know ourselves
+5. backup_label and tablespace_map beside the data, the manifest's end, one sync
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from barmand.catalog.backups import Backups
+from barmand.model.backup import RESTORABLE, Backup, Cluster, Copied, Damage
+from barmand.model.errors import Failure, PostgresFailed, Stopped
+from barmand.model.finding import Finding
+from barmand.model.order import Order, Reuse
+from barmand.model.positions import start_of
+from barmand.model.progress import Phase
+from barmand.operations.examining import granted
+from barmand.operations.ports import (
+    Clock,
+    CopyJob,
+    Ended,
+    FileCopier,
+    HeldBackup,
+    HeldSession,
+    Readiness,
+    Report,
+    Seconds,
+    Stop,
+)
+from barmand.storage.durable import make_directory, sync_tree, tree_size, write_whole
+from barmand.storage.layout import Layout
+from barmand.storage.manifest import Algorithm, Manifest, WalRange, writing
+
+log = structlog.get_logger()
+
+NEW_NAMES_SINCE = 150_000
+FILE_METHODS = frozenset({"rsync", "local-rsync", "local"})
+
+
+@dataclass(frozen=True, slots=True)
+class EitherStop:
+    """Set by a stop, or when the session that is the backup was lost."""
+
+    stop: Stop
+    lost: threading.Event
+
+    @property
+    def reason(self) -> str:
+        return self.stop.reason
+
+    def is_set(self) -> bool:
+        return self.stop.is_set() or self.lost.is_set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.stop.wait(timeout) or self.lost.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class ByFiles:
+    """`copier` brings the files: over ssh, by a local rsync, or by the kernel."""
+
+    layout: Layout
+    backups: Backups
+    held: HeldBackup
+    copier: FileCopier
+    now: Clock
+    monotonic: Seconds
+
+    @property
+    def needs_replication(self) -> bool:
+        return False
+
+    @property
+    def stored_compression(self) -> None:
+        return None
+
+    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
+        new = readiness.version >= NEW_NAMES_SINCE
+        names = (
+            "pg_backup_start(text, boolean)" if new else "pg_start_backup(text, boolean, boolean)"
+        )
+        last = "pg_backup_stop(boolean)" if new else "pg_stop_backup(boolean, boolean)"
+        grant = f"GRANT EXECUTE ON FUNCTION {names}, {last} TO {readiness.role}"
+        yield granted("starts backups", readiness.starts_backups, grant)
+        yield from self.copier.findings(pgdata)
+
+    def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
+        home = self.layout.backup(backup.id)
+        make_directory(home)
+        begin_time, begun = self.now(), self.monotonic()
+        report(Phase.CHECKPOINT, None, None)
+        held = self.held.begun(
+            f"barmand backup {backup.server} {backup.id}",
+            is_fast=order.immediate_checkpoint,
+            keepalive_seconds=order.keepalive_seconds,
+            stop=stop,
+        )
+        with self._manifest(backup, order) as manifest:
+            with held as session:
+                job = self._job(backup, order, session, manifest)
+                damages = self._copy(job, session, stop, report)
+                report(Phase.CLOSING, None, None)
+                ended = session.end()
+            end_time = self.now()
+            start = start_of(ended.backup_label)
+            self._lay_beside(backup, ended, manifest)
+            if manifest is not None:
+                manifest.end(
+                    [WalRange(timeline=start.timeline, start_lsn=start.lsn, end_lsn=ended.lsn)]
+                )
+        report(Phase.SYNCING, None, None)
+        sync_tree(home)
+        size, deduplicated_size = tree_size(home)
+        return Copied(
+            timeline=start.timeline,
+            begin_lsn=start.lsn,
+            begin_time=begin_time,
+            end_lsn=ended.lsn,
+            end_time=end_time,
+            backup_label=ended.backup_label,
+            size=size,
+            deduplicated_size=deduplicated_size,
+            copy_seconds=self.monotonic() - begun,
+            workers=order.jobs,
+            damages=tuple(damages),
+        )
+
+    @contextmanager
+    def _manifest(self, backup: Backup, order: Order) -> Iterator[Manifest | None]:
+        if not order.makes_manifest or backup.cluster is None:
+            yield None
+            return
+        with writing(self.layout.data(backup.id), Algorithm.CRC32C) as manifest:
+            manifest.begin(backup.cluster.version, backup.cluster.system_id)
+            yield manifest
+
+    def _job(
+        self, backup: Backup, order: Order, session: HeldSession, manifest: Manifest | None
+    ) -> CopyJob:
+        cluster = backup.cluster
+        if cluster is None:
+            raise ValueError("a backup that has begun knows its cluster")
+        reference = None if order.reuse is Reuse.OFF else self._reference(backup, cluster)
+        return CopyJob(
+            backup=backup,
+            cluster=cluster,
+            order=order,
+            home=self.layout.backup(backup.id),
+            verify_before=session.start_lsn if cluster.data_checksums == "on" else None,
+            reference=reference,
+            reference_home=None if reference is None else self.layout.backup(reference.id),
+            manifest=manifest,
+        )
+
+    def _reference(self, backup: Backup, cluster: Cluster) -> Backup | None:
+        """The newest usable backup of the same cluster that was copied file by file too."""
+        for other in reversed(self.backups.of_server(backup.server)):
+            if (
+                other.status in RESTORABLE
+                and other.method in FILE_METHODS
+                and other.cluster is not None
+                and other.cluster.system_id == cluster.system_id
+                and other.copied is not None
+                and not other.copied.damages
+            ):
+                return other
+        return None
+
+    def _copy(self, job: CopyJob, session: HeldSession, stop: Stop, report: Report) -> list[Damage]:
+        either = EitherStop(stop, session.lost)
+        try:
+            damages = self.copier.copy(job, stop=either, report=report)
+            self.copier.copy_control_file(job, stop=either)
+        except (Failure, Stopped) as error:
+            if session.lost.is_set() and not stop.is_set():
+                raise _lost(job.backup.server) from error
+            raise
+        if session.lost.is_set():
+            raise _lost(job.backup.server)
+        for damage in damages:
+            log.error("bad pages in the cluster", file=damage.path, blocks=list(damage.blocks)[:10])
+        return damages
+
+    def _lay_beside(self, backup: Backup, ended: Ended, manifest: Manifest | None) -> None:
+        files = {"backup_label": ended.backup_label, "tablespace_map": ended.tablespace_map}
+        for name, text in files.items():
+            if text.strip():
+                content = text.encode()
+                write_whole(self.layout.data(backup.id) / name, content)
+                if manifest is not None:
+                    manifest.add_content(name, content)
+
+
+def _lost(server: str) -> PostgresFailed:
+    return PostgresFailed(
+        f"{server} ended the backup: its session broke off, PostgreSQL was restarted perhaps",
+        hint="The copy is of no use without that session. Take the backup again.",
+    )

@@ -1,0 +1,157 @@
+"""PostgreSQL's backup mode, held open on one session while files are copied.
+
+Source: PostgreSQL documentation, "Making a Base Backup Using the Low Level API". The session is the
+backup: when it ends, however it ends, PostgreSQL's backup mode is over.
+"""
+
+import select
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from barmand.model.errors import PostgresFailed, Stopped
+from barmand.model.wal import parse_lsn
+from barmand.outside.postgres import Postgres
+from barmand.outside.process import Stop
+
+PATROL_SECONDS = 0.5
+CANCEL_SECONDS = 5.0
+NEW_NAMES_SINCE = 150_000
+IDLE_TIMEOUT_SINCE = 140_000
+_HUNG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What PostgreSQL gives back: where the backup ends, and two files to put beside the data."""
+
+    lsn: int
+    backup_label: str
+    tablespace_map: str
+
+
+@dataclass(slots=True)
+class Session:
+    """A backup under way in PostgreSQL. `lost` is set when its connection breaks."""
+
+    start_lsn: int
+    connection: psycopg.Connection[TupleRow]
+    version: int
+    server: str
+    lost: threading.Event
+
+    def end(self) -> Ended:
+        """End it without waiting for the archive: which WAL is needed we know ourselves.
+
+        Raises PostgresFailed, also when a standby was promoted meanwhile.
+        """
+        name = "pg_backup_stop(false)" if _is_new(self.version) else "pg_stop_backup(false, false)"
+        with _translated(self.server):
+            row = self.connection.execute(
+                f"SELECT lsn::text, labelfile, spcmapfile FROM {name}"  # noqa: S608 - one of two names
+            ).fetchone()
+        if row is None:
+            raise PostgresFailed(f"{self.server} did not tell where the backup ends")
+        return Ended(parse_lsn(row[0]), row[1], row[2])
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBackup:
+    """Takes a server into backup mode, with the session that holds it."""
+
+    postgres: Postgres
+
+    @contextmanager
+    def begun(
+        self, label: str, *, is_fast: bool, keepalive_seconds: int, stop: Stop
+    ) -> Iterator[Session]:
+        """Start a backup and hold it. Raises PostgresFailed, Stopped.
+
+        `keepalive_seconds`: how often the idle session is spoken to; 0 is never.
+        """
+        server = self.postgres.server
+        with _translated(server), self.postgres.session() as connection:
+            version = connection.info.server_version
+            connection.execute("SET statement_timeout = 0")
+            if version >= IDLE_TIMEOUT_SINCE:
+                connection.execute("SET idle_session_timeout = 0")
+            patrol = _Patrol(connection, stop, keepalive_seconds)
+            with patrol.going():
+                start = _start(connection, version, label, is_fast, stop)
+                yield Session(start, connection, version, server, patrol.lost)
+
+
+class _Patrol:
+    """A thread beside the session: cancels at a stop, notices that the server went away."""
+
+    def __init__(
+        self, connection: psycopg.Connection[TupleRow], stop: Stop, keepalive_seconds: int
+    ) -> None:
+        self.lost = threading.Event()
+        self._connection = connection
+        self._stop = stop
+        self._keepalive = keepalive_seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._walk, name="backup session")
+
+    @contextmanager
+    def going(self) -> Iterator[None]:
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            self._thread.join()
+
+    def _walk(self) -> None:
+        poll = select.poll()
+        poll.register(self._connection.fileno(), _HUNG_UP)
+        silent = 0.0
+        while not self._over.wait(PATROL_SECONDS):
+            silent += PATROL_SECONDS
+            if self._stop.is_set():
+                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+            if poll.poll(0) or (self._keepalive and silent >= self._keepalive and self._is_dead()):
+                self.lost.set()
+                return
+            if self._keepalive and silent >= self._keepalive:
+                silent = 0.0
+
+    def _is_dead(self) -> bool:
+        """Speak to an idle session, so that no router forgets it."""
+        if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+            return False
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.Error:
+            return True
+        return False
+
+
+def _start(
+    connection: psycopg.Connection[TupleRow], version: int, label: str, is_fast: bool, stop: Stop
+) -> int:
+    call = "pg_backup_start(%s, %s)" if _is_new(version) else "pg_start_backup(%s, %s, false)"
+    try:
+        row = connection.execute(f"SELECT {call}::text", (label, is_fast)).fetchone()
+    except psycopg.errors.QueryCanceled as error:
+        if stop.is_set():
+            raise Stopped("stopped while waiting for the checkpoint") from error
+        raise
+    return parse_lsn(row[0] if row else "")
+
+
+def _is_new(version: int) -> bool:
+    return version >= NEW_NAMES_SINCE
+
+
+@contextmanager
+def _translated(server: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise PostgresFailed(f"backup of {server}: {' '.join(str(error).split())}") from error

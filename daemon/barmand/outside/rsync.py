@@ -1,0 +1,145 @@
+"""rsync: its command line. A tree is listed once, then its files are fetched by name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from barmand.model.order import Reuse
+from barmand.outside.process import Finished, Stop, find_program, run
+from barmand.outside.rsync_words import OUT_FORMAT, Ending, Entry, Hearing, Judge
+from barmand.outside.ssh import transport
+
+_ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A folder whose unchanged files serve again. `has_doubts`: compared byte by byte."""
+
+    folder: Path
+    reuse: Reuse
+    has_doubts: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetch:
+    """Files of a tree to bring here. `names` lists them, each ended by NUL; `limit` in KiB/s."""
+
+    source: Path
+    target: Path
+    names: Path
+    beside: Path
+    """A folder of the target's file system: half a file is there, never under its name."""
+    reference: Reference | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rsync:
+    """`ssh`: Barman's `ssh_command` in words; None copies on this machine.
+
+    A connection on which nothing comes for `silence_seconds` is taken for dead, on both sides.
+    """
+
+    ssh: tuple[str, ...] | None = None
+    path_prefix: Sequence[Path] = ()
+    network_compression: bool = False
+    connect_seconds: int = 15
+    silence_seconds: int = 60
+
+    def list_tree(
+        self,
+        source: Path,
+        empty: Path,
+        *,
+        left_out: Sequence[str],
+        judge: Judge,
+        on_entry: Callable[[Entry], None],
+        stop: Stop,
+    ) -> Ending:
+        """Tell all that is in `source`; `empty` is a directory of ours with nothing in it.
+
+        A dry run, for its lines hold names whole, which those of --list-only do not.
+        """
+        words = [
+            "--recursive",
+            "--dry-run",
+            *(f"--exclude={pattern}" for pattern in left_out),
+            *self._place(source, empty),
+        ]
+        return self._run(words, Hearing(judge, on_entry, lambda _bytes: None), stop)
+
+    def fetch(
+        self,
+        files: Fetch,
+        *,
+        judge: Judge,
+        on_entry: Callable[[Entry], None],
+        on_progress: Callable[[int], None],
+        stop: Stop,
+    ) -> Ending:
+        """`on_entry` hears of a file shortly before it stands under its name."""
+        words = [
+            "--no-implied-dirs",
+            "--from0",
+            f"--files-from={files.names}",
+            f"--temp-dir={files.beside}",
+            "--info=progress2",
+            "--outbuf=L",
+            *([] if self._is_narrow(files) else ["--whole-file"]),
+            *(["--compress"] if self.network_compression and self.ssh else []),
+            *([] if files.limit is None else [f"--bwlimit={files.limit}"]),
+            *_reuse(files.reference),
+            *self._place(files.source, files.target),
+        ]
+        return self._run(words, Hearing(judge, on_entry, on_progress), stop)
+
+    def look_at(self, file: Path, stop: Stop) -> Finished:
+        """Does the way to `file` stand open, and may it be read there? Nothing is kept."""
+        with TemporaryDirectory() as nowhere:
+            place = self._place(file.parent, Path(nowhere))
+            words = [f"--include=/{file.name}", "--exclude=*", "--recursive", *place]
+            return run(self._argv(words), stop=stop, environment=_ENVIRONMENT)
+
+    def _is_narrow(self, files: Fetch) -> bool:
+        """Is the way worth the work of finding differences? Else whole files are faster."""
+        return self.ssh is not None and (self.network_compression or files.limit is not None)
+
+    def _run(self, words: Sequence[str], hearing: Hearing, stop: Stop) -> Ending:
+        argv = self._argv(words)
+        return hearing.ending(run(argv, stop=stop, environment=_ENVIRONMENT, on_line=hearing.take))
+
+    def _argv(self, words: Sequence[str]) -> list[str]:
+        return [
+            str(find_program("rsync", self.path_prefix)),
+            "--copy-links",
+            "--perms",
+            "--times",
+            "--modify-window=-1",  # times are compared to the nanosecond
+            "-s",  # names travel in the protocol, no shell sees them
+            "--no-human-readable",
+            "--info=nonreg0",
+            f"--out-format={OUT_FORMAT}",
+            f"--timeout={self.silence_seconds}",
+            *words,
+        ]
+
+    def _place(self, source: Path, target: Path) -> list[str]:
+        if self.ssh is None:
+            return ["--", f"{source}/", f"{target}/"]
+        way = transport(self.ssh, self.connect_seconds, self.silence_seconds)
+        shell = " ".join(_quoted(word) for word in way.command)
+        return [f"--rsh={shell}", "--", f"{way.host}:{source}/", f"{target}/"]
+
+
+def _reuse(reference: Reference | None) -> list[str]:
+    if reference is None or reference.reuse is Reuse.OFF:
+        return []
+    option = "--link-dest" if reference.reuse is Reuse.LINK else "--copy-dest"
+    return [f"{option}={reference.folder}", *(["--checksum"] if reference.has_doubts else [])]
+
+
+def _quoted(word: str) -> str:
+    """For rsync, which splits the shell's command by itself: a quote within quotes is doubled."""
+    return "'" + word.replace("'", "''") + "'"

@@ -1,0 +1,281 @@
+"""`backup_method = rsync` and `local-rsync`: a cluster's files through rsync, over ssh or not."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from barmand.model.backup import Backup, Cluster, Damage
+from barmand.model.errors import Failure, Stopped, ToolFailed
+from barmand.model.finding import Finding
+from barmand.model.order import Order, Reuse
+from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS
+from barmand.model.progress import Phase
+from barmand.outside.clock import monotonic
+from barmand.outside.rsync import Rsync
+from barmand.outside.rsync_limits import UNLIMITED, Halting, Limits, Shares, Starts
+from barmand.outside.rsync_loads import Attempts, Loads
+from barmand.outside.rsync_past import Past
+from barmand.outside.rsync_trees import (
+    LOAD_BYTES,
+    Listing,
+    Load,
+    Sorting,
+    judge_of,
+    loads_of,
+    trees_of,
+)
+from barmand.outside.rsync_work import Halt, Progress, Report, spread
+from barmand.storage.data_tree import Tree
+from barmand.storage.disk import at_the_disk
+from barmand.storage.live_copy import Looks
+from barmand.storage.manifest import Manifest, read_checksums
+
+_BESIDE = ".rsync"
+_EMPTY = "empty"
+_SLACK_NS = 2 * 10**9
+"""Clocks of files are coarse: what changed so shortly before a copy began is compared."""
+_KIBIBYTE = 1024
+_LIMITED_SECONDS = 10
+_LIMITED_LOADS = 20
+"""Under a limit loads are short, so that a share that was given back is soon in use again."""
+
+
+class CopyJob(Protocol):
+    """One copy of a cluster; operations.ports tells what its fields mean."""
+
+    @property
+    def cluster(self) -> Cluster: ...
+
+    @property
+    def order(self) -> Order: ...
+
+    @property
+    def home(self) -> Path: ...
+
+    @property
+    def verify_before(self) -> int | None: ...
+
+    @property
+    def reference(self) -> Backup | None: ...
+
+    @property
+    def reference_home(self) -> Path | None: ...
+
+    @property
+    def manifest(self) -> Manifest | None: ...
+
+
+class Deadline:
+    """A stop that comes by itself after so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._over_at = monotonic() + seconds
+
+    def is_set(self) -> bool:
+        return monotonic() >= self._over_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RsyncFiles:
+    """`ssh`: Barman's `ssh_command` in words, None copies on this machine.
+
+    `tablespace_limits` in KiB/s, by the tablespace's name. A connection on which nothing comes for
+    `silence_seconds` is taken for dead.
+    """
+
+    ssh: tuple[str, ...] | None = None
+    path_prefix: Sequence[Path] = ()
+    network_compression: bool = False
+    tablespace_limits: Mapping[str, int] = field(default_factory=dict)
+    connect_seconds: int = 15
+    silence_seconds: int = 60
+
+    def findings(self, pgdata: str | None) -> Iterator[Finding]:
+        """Is rsync here, and may it read the cluster's files there?"""
+        if pgdata is None:
+            return
+        where = "ssh" if self.ssh else "local data directory"
+        try:
+            looked = self._rsync.look_at(
+                Path(pgdata) / "PG_VERSION", Deadline(self.connect_seconds * 2)
+            )
+        except Stopped:
+            yield Finding(where, "no answer in time", is_ok=False)
+        except Failure as failure:
+            yield Finding("rsync", failure.message, is_ok=False)
+        else:
+            words = " ".join(looked.tail[-3:]) if looked.exit_code else pgdata
+            yield Finding(where, words, is_ok=looked.exit_code == 0)
+
+    def copy(self, job: CopyJob, *, stop: Halting, report: Report) -> list[Damage]:
+        """Tablespaces and data directory together, balanced by bytes over the workers.
+
+        Raises ToolFailed, StorageFailed, Stopped.
+        """
+        halt = Halt(stop)
+        attempts = _attempts(job, halt, lambda: report(Phase.RETRYING, None, None))
+        past = _past(job)
+        with _beside(job.home) as beside:
+            listings = [
+                listing
+                for tree in trees_of(job.cluster, job.home)
+                for listing in self._list(tree, past, attempts, beside)
+            ]
+            _link_tablespaces(job)
+            loads = loads_of(listings, job.order.jobs, self._most(job, listings))
+            limits = self._limits(job, loads)
+            progress = Progress(sum(load.bytes for load in loads), report)
+            fetching = self._loads(
+                job, attempts, beside, past=past, limits=limits, add_bytes=progress.add
+            )
+            damages = spread(loads, job.order.jobs, fetching.fetch, halt)
+            self._copy_outside(job, self._loads(job, attempts, beside))
+        return damages
+
+    def copy_control_file(self, job: CopyJob, *, stop: Halting) -> None:
+        with _beside(job.home) as beside:
+            loads = self._loads(job, _attempts(job, Halt(stop)), beside)
+            _fetch_one(loads, Path(job.cluster.pgdata), CONTROL_FILE, job.home)
+
+    @property
+    def _rsync(self) -> Rsync:
+        return Rsync(
+            ssh=self.ssh,
+            path_prefix=self.path_prefix,
+            network_compression=self.network_compression,
+            connect_seconds=self.connect_seconds,
+            silence_seconds=self.silence_seconds,
+        )
+
+    def _list(
+        self, tree: Tree, past: Past | None, attempts: Attempts, beside: Path
+    ) -> list[Listing]:
+        sorting = Sorting(tree, (lambda _tree, _entry: False) if past is None else past.doubts)
+        with at_the_disk("make directory", tree.target):
+            tree.target.mkdir(0o700, exist_ok=True)
+        attempts.run(
+            lambda: self._rsync.list_tree(
+                tree.source,
+                beside / _EMPTY,
+                # All of them are trees of their own, and links are followed.
+                left_out=() if tree.prefix else (f"/{TABLESPACE_LINKS}/*",),
+                judge=judge_of(tree),
+                on_entry=sorting.take,
+                stop=attempts.stop,
+            ),
+            facts={"source": str(tree.source), "lists": True},
+            again=sorting.clear,
+        )
+        return [sorting.certain, sorting.doubtful]
+
+    def _most(self, job: CopyJob, listings: Sequence[Listing]) -> Callable[[Listing], float]:
+        """The bytes of a load of such a listing, at most."""
+        total = sum(listing.weight for listing in listings)
+        by_target = {
+            job.home / str(space.oid): self.tablespace_limits.get(space.name)
+            for space in job.cluster.tablespaces
+        }
+
+        def most(listing: Listing) -> float:
+            limits = [job.order.bandwidth_limit, by_target.get(listing.tree.target)]
+            known = [limit for limit in limits if limit]
+            if not known or job.order.jobs == 1:
+                return LOAD_BYTES
+            in_time = min(known) * _KIBIBYTE * _LIMITED_SECONDS
+            return min(LOAD_BYTES, max(in_time, total / (_LIMITED_LOADS * job.order.jobs)))
+
+        return most
+
+    def _limits(self, job: CopyJob, loads: Sequence[Load]) -> Limits:
+        jobs, limit = job.order.jobs, job.order.bandwidth_limit
+        whole = Shares(limit, jobs, sum(load.bytes for load in loads)) if limit else None
+        spaces: dict[str, Shares] = {}
+        for space in job.cluster.tablespaces:
+            own = self.tablespace_limits.get(space.name)
+            if own:
+                prefix = f"{TABLESPACE_LINKS}/{space.oid}/"
+                queued = sum(load.bytes for load in loads if load.tree.prefix == prefix)
+                spaces[prefix] = Shares(own, jobs, queued)
+        return Limits(whole, spaces)
+
+    def _loads(
+        self,
+        job: CopyJob,
+        attempts: Attempts,
+        beside: Path,
+        *,
+        past: Past | None = None,
+        limits: Limits = UNLIMITED,
+        add_bytes: Callable[[int], None] = lambda _bytes: None,
+    ) -> Loads:
+        return Loads(
+            rsync=self._rsync,
+            attempts=attempts,
+            looks=Looks(job.verify_before, job.manifest.algorithm if job.manifest else None),
+            reuse=job.order.reuse,
+            past=past,
+            manifest=job.manifest,
+            beside=beside,
+            limits=limits,
+            add_bytes=add_bytes,
+        )
+
+    def _copy_outside(self, job: CopyJob, loads: Loads) -> None:
+        """Configuration that lies outside the data directory comes into it, as with Barman."""
+        cluster = job.cluster
+        for file in (cluster.config_file, cluster.hba_file, cluster.ident_file):
+            if file is not None and not Path(file).is_relative_to(cluster.pgdata):
+                try:
+                    _fetch_one(loads, Path(file).parent, Path(file).name, job.home)
+                except ToolFailed:
+                    if file != cluster.ident_file:
+                        raise
+
+
+def _attempts(
+    job: CopyJob, halt: Halt, report_pause: Callable[[], None] = lambda: None
+) -> Attempts:
+    order = job.order
+    starts = Starts(order.jobs_start_batch_size, order.jobs_start_batch_period, halt)
+    return Attempts(order, starts, halt, report_pause)
+
+
+def _past(job: CopyJob) -> Past | None:
+    if job.reference is None or job.reference_home is None or job.order.reuse is Reuse.OFF:
+        return None
+    copied = job.reference.copied
+    if copied is None:
+        return None
+    begin_ns = int(copied.begin_time.timestamp() * 10**9)
+    checksums = {} if job.manifest is None else read_checksums(job.reference_home / "data")
+    return Past(job.reference_home, job.home, begin_ns - _SLACK_NS, checksums)
+
+
+def _link_tablespaces(job: CopyJob) -> None:
+    for space in job.cluster.tablespaces:
+        link = job.home / "data" / TABLESPACE_LINKS / str(space.oid)
+        with at_the_disk("link", link):
+            link.symlink_to(job.home / str(space.oid))
+
+
+def _fetch_one(loads: Loads, folder: Path, path: str, home: Path) -> None:
+    """A file that must be there, always anew."""
+    target = home / "data"
+    with at_the_disk("remove", target / path):
+        (target / path).unlink(missing_ok=True)
+    loads.fetch(Load(Tree(folder, target), (path,), 0, is_required=True))
+
+
+@contextmanager
+def _beside(home: Path) -> Iterator[Path]:
+    """A folder for half files and lists, gone with all that a killed rsync left there."""
+    folder = home / _BESIDE
+    with at_the_disk("make directory", folder):
+        (folder / _EMPTY).mkdir(0o700, parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,51 @@
+"""ssh as a transport: what it is told besides what the administrator wrote."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from barmand.model.errors import ConfigInvalid
+
+_ALIVE_COUNT = 3
+_FORCED = ("BatchMode=yes", "StrictHostKeyChecking=yes")
+"""Nobody answers a question here; and a host that is not known is not the one we back up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """`command` begins ssh, without the host; `host` as it stands before the colon of a source."""
+
+    command: tuple[str, ...]
+    host: str
+
+
+def transport(ssh_command: Sequence[str], connect_seconds: int, silence_seconds: int) -> Transport:
+    """Of Barman's `ssh_command`, whose last word is the host. Raises ConfigInvalid.
+
+    ssh obeys the first of two contradicting options: ours on safety stand before the
+    administrator's, ours on patience behind. A connection that is cut or frozen ends by itself.
+    """
+    *words, host = ssh_command or ("",)
+    if not words or not host or host.startswith("-"):
+        raise ConfigInvalid(
+            f"ssh_command {' '.join(ssh_command)!r} is not a program and a host",
+            hint="Write it like: ssh postgres@db1",
+        )
+    patience = (
+        f"ConnectTimeout={connect_seconds}",
+        f"ServerAliveInterval={max(1, silence_seconds // _ALIVE_COUNT)}",
+        f"ServerAliveCountMax={_ALIVE_COUNT}",
+    )
+    place = 1 + next((n for n, word in enumerate(words) if word.rpartition("/")[2] == "ssh"), 0)
+    return Transport(
+        (*words[:place], *_options(_FORCED), *words[place:], *_options(patience)), _bracketed(host)
+    )
+
+
+def _options(options: Sequence[str]) -> list[str]:
+    return [word for option in options for word in ("-o", option)]
+
+
+def _bracketed(host: str) -> str:
+    """An IPv6 address, told from the colon that follows a host."""
+    user, at, address = host.rpartition("@")
+    return f"{user}{at}[{address}]" if ":" in address and "[" not in address else host
