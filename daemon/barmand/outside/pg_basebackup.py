@@ -60,7 +60,7 @@ class PgBasebackup:
         tablespaces: Sequence[Tablespace],
         label: str,
         order: Order,
-        compression: Compression | None,
+        compression: Compression | None = None,
         stop: Stop,
         report: Report,
     ) -> Told:

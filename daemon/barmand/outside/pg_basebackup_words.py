@@ -25,7 +25,7 @@ _BAD_COPY = "error: checksum error occurred"
 _HEX = r"(?<![0-9A-Za-z])[0-9A-F]{1,4}(?![0-9A-Za-z])"
 _BAD_PAGE = re.compile(
     r"[\"«»„“「]\s*(?P<path>[^\"«»„“”「」]*/\d+(?:_[a-z]+)?(?:\.\d+)?)\s*[\"«»“”」]"
-    r"\D*(?P<block>\d+)[^:：]*[:：]"  # noqa: RUF001 - a colon as Chinese and Japanese servers write it
+    r"\D*(?P<block>\d+)[^:]*:"
     rf".*{_HEX}.*{_HEX}"  # the checksums: calculated, expected
 )
 UNNAMED = Damage("not understood: see PostgreSQL's log", ())

@@ -20,7 +20,7 @@ _LASTING_CODES = frozenset({1, 2, 4, 6})
 _KEPT_COMPLAINTS = 20
 
 _FILE = re.compile(r"\|(\S{11})\|(\d+)\|([\d/:-]+)\|(\S{9})\|(.*)\|")
-_PROGRESS = re.compile(r"\s*(\d+)\s+\d+%\s")
+_PROGRESS = re.compile(r"\s*(\d+)\s+\d+%\s+\S+/s\s+[\d:?]+\s*(?:\((?:xfr|ir)[^)]*\))?")
 _QUOTED = re.compile(r'"(.*)"')
 _GONE = re.compile(r'file has vanished: "|rsync: .*".*: No such file or directory \(2\)')
 _SHRUNK = re.compile(r'rsync: .*read errors mapping ".*": No data available \(61\)')
@@ -83,6 +83,9 @@ class Hearing:
             self.on_entry(Entry(what[1], what[0] == ">", int(size), changed, permissions, path))
         elif counted := _PROGRESS.match(line):
             self.on_progress(int(counted[1]))
+            # It ends without a newline: what ssh says next is on the same line.
+            if rest := line[counted.end() :]:
+                self.take(rest)
         elif not _SUMMARY.match(line):
             self._complain(line)
 
@@ -91,7 +94,9 @@ class Hearing:
         faults = [line for line in self.complaints if _FAULT.match(line)]
         if code == 0 or (code in _PARTIAL_CODES and self.is_short and not faults):
             return Ending(None, gone=frozenset(self.gone))
-        words, hint = _words(code, faults or self.complaints, finished), "\n".join(self.complaints)
+        said = self._of_ssh() if code in CONNECTION_CODES else []
+        words = _words(code, said or faults or self.complaints, finished)
+        hint = "\n".join(self.complaints)
         if any(_OURS.match(line) for line in faults):
             return Ending(StorageFailed(words, hint=hint or None))
         is_lasting = (
@@ -100,6 +105,10 @@ class Hearing:
             or any(word in line for word in _LASTING_WORDS for line in self.complaints)
         )
         return Ending(ToolFailed(words, hint=hint or None), may_be_retried=not is_lasting)
+
+    def _of_ssh(self) -> list[str]:
+        """Why a connection broke: its last words, of which rsync knows only that it did."""
+        return [line for line in self.complaints if not _FAULT.match(line)][-1:]
 
     def _complain(self, line: str) -> None:
         quoted = _QUOTED.search(line)
@@ -125,7 +134,6 @@ def unescaped(name: str) -> str:
 
 
 def _words(code: int, said: list[str], finished: Finished) -> str:
-    # Of a broken connection the first words tell why, the later ones only that.
     reason = said[0] if said else (finished.tail[-1] if finished.tail else "it gave no reason")
     how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
     lost = "lost its connection: it " if code in CONNECTION_CODES else ""

@@ -1,0 +1,369 @@
+"""rsync: real programs, a real sshd; what it is told, what it says, what that means."""
+
+import os
+import re
+import shlex
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from barmand.model.errors import ConfigInvalid, Stopped, StorageFailed, ToolFailed
+from barmand.model.order import Reuse
+from barmand.outside.process import Finished
+from barmand.outside.rsync import Fetch, Reference, Rsync
+from barmand.outside.rsync_limits import Limits, Shares, Starts
+from barmand.outside.rsync_trees import Listing, is_taken, judge_of, loads_of
+from barmand.outside.rsync_words import Ending, Entry, Hearing, Judge, unescaped
+from barmand.outside.ssh import transport
+from barmand.service.stopping import StopFlag
+from barmand.storage.data_tree import Tree
+from support.sshd import Sshd
+from support.taking import Background
+from support.waiting import eventually
+
+STRICT = Judge(concerns=lambda _path: True, may_be_gone=lambda _path: False)
+LENIENT = Judge(concerns=lambda _path: True, may_be_gone=lambda _path: True)
+ODD_NAMES = (
+    "plain",
+    " sp ace ",
+    "new\nline",
+    "#hash",
+    ";semi",
+    "-dash",
+    "b\\#012s",
+    "\udcff\udce9",
+)
+
+
+@pytest.fixture
+def sshd(folder: Path) -> Iterator[Sshd]:
+    made = Sshd(folder / "sshd").start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def source(folder: Path) -> Path:
+    made = folder / "it's [a] source"
+    (made / "sub dir").mkdir(parents=True)
+    for name in ODD_NAMES:
+        (made / "sub dir" / name).write_text(name, errors="surrogateescape")
+    return made
+
+
+@pytest.fixture
+def bring(folder: Path) -> Callable[..., Ending]:
+    """`bring(rsync, source, names)` fetches them into folder/target."""
+    (folder / "beside").mkdir()
+    (folder / "target").mkdir()
+
+    def fetch(
+        rsync: Rsync,
+        source: Path,
+        names: tuple[str, ...],
+        *,
+        judge: Judge = STRICT,
+        reference: Reference | None = None,
+        stop: StopFlag | None = None,
+        limit: int | None = None,
+    ) -> Ending:
+        (folder / "names").write_bytes(b"".join(os.fsencode(f"./{name}") + b"\0" for name in names))
+        files = Fetch(
+            source=source,
+            target=folder / "target",
+            names=folder / "names",
+            beside=folder / "beside",
+            reference=reference,
+            limit=limit,
+        )
+        return rsync.fetch(
+            files,
+            judge=judge,
+            on_entry=lambda _entry: None,
+            on_progress=lambda _bytes: None,
+            stop=stop or StopFlag(),
+        )
+
+    return fetch
+
+
+def listed(rsync: Rsync, source: Path, empty: Path) -> tuple[Ending, dict[str, Entry]]:
+    empty.mkdir(exist_ok=True)
+    found: list[Entry] = []
+    ending = rsync.list_tree(
+        source, empty, left_out=(), judge=STRICT, on_entry=found.append, stop=StopFlag()
+    )
+    return ending, {entry.path: entry for entry in found}
+
+
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_any_name_is_listed_and_fetched_byte_for_byte(
+    source: Path, folder: Path, bring: Callable[..., Ending], sshd: Sshd, *, is_remote: bool
+) -> None:
+    rsync = Rsync(ssh=sshd.words if is_remote else None)
+    (source / "sub dir" / "plain").chmod(0o640)
+    (source / "large").write_bytes(b"x" * 1_234_567)
+    ending, found = listed(rsync, source, folder / "empty")
+    assert ending.error is None
+    paths = {f"sub dir/{name}" for name in ODD_NAMES}
+    assert paths <= set(found)
+    assert (found["large"].size, found["large"].kind) == (1_234_567, "f")
+    assert found["sub dir/"].kind == "d"
+    assert not any((folder / "empty").iterdir())
+    assert bring(rsync, source, tuple(paths)).error is None
+    for path in paths:
+        there, here = source / path, folder / "target" / path
+        assert here.read_bytes() == there.read_bytes()
+        assert here.stat().st_mtime_ns == there.stat().st_mtime_ns
+        assert here.stat().st_mode == there.stat().st_mode
+
+
+def test_a_link_is_followed_and_a_pipe_is_none_of_our_business(source: Path, folder: Path) -> None:
+    (source / "link").symlink_to(source / "sub dir/plain")
+    (source / "away").symlink_to(source / "sub dir")
+    os.mkfifo(source / "pipe")
+    ending, found = listed(Rsync(), source, folder / "empty")
+    assert ending.error is None
+    assert found["link"].kind == "f"
+    assert found["away/plain"].kind == "f"
+    assert "pipe" not in found
+
+
+def test_a_link_to_nowhere_is_named(source: Path, folder: Path) -> None:
+    (source / "lost").symlink_to("/nowhere/at/all")
+    ending, _ = listed(Rsync(), source, folder / "empty")
+    assert isinstance(ending.error, ToolFailed)
+    assert f"{source}/lost" in ending.error.message
+
+
+def test_what_may_vanish_is_told_as_gone(source: Path, bring: Callable[..., Ending]) -> None:
+    ending = bring(Rsync(), source, ("sub dir/plain", "sub dir/dropped"), judge=LENIENT)
+    assert ending == Ending(None, gone=frozenset({f"{source}/sub dir/dropped"}))
+
+
+def test_what_may_not_vanish_is_named(source: Path, bring: Callable[..., Ending]) -> None:
+    ending = bring(Rsync(), source, ("sub dir/plain", "gone"))
+    assert isinstance(ending.error, ToolFailed)
+    assert f"{source}/gone" in ending.error.message
+    assert not ending.may_be_retried
+
+
+def test_an_unreadable_file_is_named_and_not_asked_for_again(
+    source: Path, bring: Callable[..., Ending], sshd: Sshd
+) -> None:
+    (source / "sub dir/plain").chmod(0)
+    ending = bring(Rsync(ssh=sshd.words), source, ("sub dir/plain",), judge=LENIENT)
+    assert isinstance(ending.error, ToolFailed)
+    assert f"{source}/sub dir/plain" in ending.error.message
+    assert "Permission denied" in ending.error.message
+    assert not ending.may_be_retried
+
+
+def test_an_unknown_host_key_is_refused_whatever_ssh_command_says(
+    source: Path, folder: Path, bring: Callable[..., Ending], sshd: Sshd
+) -> None:
+    sshd.known_hosts.write_text("")
+    *words, host = sshd.words
+    rsync = Rsync(ssh=(*words, "-o", "StrictHostKeyChecking=no", host))
+    ending = bring(rsync, source, ("sub dir/plain",))
+    assert isinstance(ending.error, ToolFailed)
+    assert "Host key verification failed" in (ending.error.hint or "")
+    assert not ending.may_be_retried
+    assert sshd.known_hosts.read_text() == ""
+    assert not any((folder / "target").iterdir())
+
+
+def test_a_refused_connection_may_be_tried_again(
+    source: Path, bring: Callable[..., Ending], sshd: Sshd
+) -> None:
+    sshd.stop()
+    ending = bring(Rsync(ssh=sshd.words), source, ("sub dir/plain",))
+    assert isinstance(ending.error, ToolFailed)
+    assert "Connection refused" in ending.error.message
+    assert ending.may_be_retried
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_a_frozen_connection_ends_by_itself(
+    source: Path, bring: Callable[..., Ending], sshd: Sshd, *, is_early: bool
+) -> None:
+    """Early: sshd accepts and says nothing. Late: it stops in mid-file."""
+    (source / "large").write_bytes(os.urandom(20_000_000))
+    rsync = Rsync(ssh=sshd.words, silence_seconds=3, connect_seconds=3)
+    assert sshd.process is not None
+    begun = time.monotonic()
+    if is_early:
+        os.kill(sshd.process.pid, signal.SIGSTOP)
+        ending = bring(rsync, source, ("large",))
+    else:
+        work = Background(lambda: bring(rsync, source, ("large",), limit=2000))
+        eventually(lambda: "rsync --server" in " ".join(p.command for p in sshd.children))
+        time.sleep(1)
+        for child in sshd.children:
+            os.kill(child.pid, signal.SIGSTOP)
+        ended = work.wait(20)
+        assert isinstance(ended, Ending)
+        ending = ended
+    assert isinstance(ending.error, ToolFailed)
+    assert ending.may_be_retried
+    assert time.monotonic() - begun < 12
+
+
+def test_a_full_disk_of_ours_is_a_failure_of_storage() -> None:
+    hearing = Hearing(STRICT, lambda _entry: None, lambda _bytes: None)
+    hearing.take('rsync: [receiver] write failed on "/x/1": No space left on device (28)')
+    error = hearing.ending(Finished(11, ("rsync error: error in file IO (code 11)",))).error
+    assert isinstance(error, StorageFailed)
+    assert "No space left" in error.message
+
+
+def test_a_greeting_of_the_host_is_no_complaint() -> None:
+    hearing = Hearing(LENIENT, lambda _entry: None, lambda _bytes: None)
+    for line in ("Welcome to db1. Be good.", 'file has vanished: "/pg/base/5/1"'):
+        hearing.take(line)
+    assert hearing.ending(Finished(24, ())) == Ending(None, gone=frozenset({"/pg/base/5/1"}))
+
+
+def test_a_file_that_shrank_is_no_fault_but_is_not_gone() -> None:
+    hearing = Hearing(LENIENT, lambda _entry: None, lambda _bytes: None)
+    hearing.take('rsync: [sender] read errors mapping "/pg/base/5/1": No data available (61)')
+    hearing.take("ERROR: base/5/1 failed verification -- update discarded.")
+    assert hearing.ending(Finished(23, ())) == Ending(None)
+
+
+def test_a_complaint_on_the_line_of_a_progress_is_heard() -> None:
+    counts: list[int] = []
+    hearing = Hearing(STRICT, lambda _entry: None, counts.append)
+    complaint = 'rsync: [sender] send_files failed to open "/pg/1": Permission denied (13)'
+    hearing.take(f"   32768   0%    0.00kB/s    0:00:00 (xfr#0, to-chk=0/2){complaint}")
+    hearing.take(f"   65536  12%  901.41MB/s   ??:??:??  {complaint}")
+    assert counts == [32768, 65536]
+    assert hearing.complaints == [complaint, complaint]
+
+
+def test_partial_without_a_word_why_is_a_failure() -> None:
+    hearing = Hearing(LENIENT, lambda _entry: None, lambda _bytes: None)
+    assert hearing.ending(Finished(23, ("rsync error: (code 23)",))).error is not None
+
+
+def test_an_escaped_name_comes_back_whatever_its_bytes() -> None:
+    assert unescaped(r"b\#134#012s") == r"b\#012s"
+    assert os.fsencode(unescaped(r"a/\#377\#012 ")) == b"a/\xff\n "
+
+
+def test_a_stop_ends_it_soon(source: Path, bring: Callable[..., Ending], sshd: Sshd) -> None:
+    (source / "large").write_bytes(os.urandom(20_000_000))
+    stop = StopFlag()
+    work = Background(
+        lambda: bring(Rsync(ssh=sshd.words), source, ("large",), limit=1000, stop=stop)
+    )
+    eventually(lambda: sshd.children)
+    stop.stop("cancelled")
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        work.wait(10)
+    assert time.monotonic() - begun < 3
+    eventually(lambda: not sshd.children)
+
+
+def test_a_linked_file_shares_its_inode_and_a_changed_one_does_not(
+    source: Path, folder: Path, bring: Callable[..., Ending]
+) -> None:
+    names = ("sub dir/plain", "sub dir/#hash")
+    assert bring(Rsync(), source, names).error is None
+    first = folder / "first"
+    (folder / "target").rename(first)
+    (folder / "target").mkdir()
+    (source / names[1]).write_text("changed since")
+    reference = Reference(folder=first, reuse=Reuse.LINK)
+    assert bring(Rsync(), source, names, reference=reference).error is None
+    assert (folder / "target" / names[0]).samefile(first / names[0])
+    assert (folder / "target" / names[1]).read_text() == "changed since"
+    assert (first / names[1]).read_text() == "#hash"
+
+
+def test_ssh_is_told_our_safety_first_and_our_patience_last() -> None:
+    words = shlex.split("/usr/bin/ssh -p 2222 -o ConnectTimeout=99 postgres@db1")
+    way = transport(words, connect_seconds=5, silence_seconds=60)
+    assert way.host == "postgres@db1"
+    command = " ".join(way.command)
+    assert command.startswith("/usr/bin/ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -p 2222")
+    assert command.index("ConnectTimeout=99") < command.index("ConnectTimeout=5")
+    assert "ServerAliveInterval=20" in command
+
+
+def test_an_ipv6_address_is_told_from_its_path() -> None:
+    assert transport(("ssh", "pg@fd00::1"), 5, 60).host == "pg@[fd00::1]"
+
+
+@pytest.mark.parametrize("words", [(), ("ssh",), ("ssh", "-v")])
+def test_an_ssh_command_without_a_host_is_invalid(words: tuple[str, ...]) -> None:
+    with pytest.raises(ConfigInvalid):
+        transport(words, 5, 60)
+
+
+def test_loads_are_balanced_and_the_largest_comes_first() -> None:
+    tree = Tree(Path("/pg"), Path("/copy"))
+    listing = Listing(tree, has_doubts=False)
+    for number in range(1000):
+        listing.names.append(str(number))
+        listing.sizes.append(number * 8192)
+    loads = loads_of([listing], 3, lambda _listing: 10**12)
+    assert len(loads) == 3
+    assert [load.bytes for load in loads] == sorted((load.bytes for load in loads), reverse=True)
+    assert loads[0].bytes - loads[2].bytes < 1000 * 8192
+    assert sorted(int(name) for load in loads for name in load.names) == list(range(1000))
+
+
+def test_a_tablespace_keeps_only_the_folder_of_this_server() -> None:
+    pattern = re.compile("PG_15_[0-9]+")
+    tree = Tree(Path("/space"), Path("/copy"), "pg_tblspc/16400/", pattern)
+    assert is_taken(tree, "PG_15_202209061/5/16401")
+    assert not is_taken(tree, "PG_14_202107181/5/16401")
+    assert not judge_of(tree).concerns("/space/lost+found")
+    assert judge_of(tree).may_be_gone("/space/PG_15_202209061/5/16401")
+    assert judge_of(tree).concerns("/elsewhere")
+
+
+def test_starts_are_limited_in_their_period() -> None:
+    starts, begun = Starts(2, 0.4, StopFlag()), time.monotonic()
+    moments = []
+    for _ in range(5):
+        starts.wait()
+        moments.append(round(time.monotonic() - begun, 1))
+    assert moments == [0.0, 0.0, 0.4, 0.4, 0.8]
+
+
+def test_shares_add_up_to_the_limit_and_come_back() -> None:
+    shares = Shares(1000, 3, 900)
+    with shares.part(300) as one, shares.part(300) as two:
+        with shares.part(300) as three:
+            assert one + two + three == 1000
+            assert min(one, two, three) >= 333
+        assert (one, two) == (333, 333)
+    shares = Shares(1000, 2, 1000)
+    with shares.part(900) as most, shares.part(100) as least:
+        assert (most, least) == (900, 100)
+
+
+def test_a_tablespace_has_a_limit_of_its_own_within_that_of_the_backup() -> None:
+    limits = Limits(Shares(1000, 2, 200), {"pg_tblspc/1/": Shares(100, 2, 100)})
+    with limits.part("pg_tblspc/1/", 100) as space, limits.part("", 100) as rest:
+        assert (space, rest) == (100, 900)
+
+
+def test_another_attempt_fetches_only_what_is_not_whole(
+    source: Path, folder: Path, bring: Callable[..., Ending]
+) -> None:
+    whole, changed = folder / "target/sub dir/plain", folder / "target/sub dir/#hash"
+    names = ("sub dir/plain", "sub dir/#hash")
+    assert bring(Rsync(), source, names).error is None
+    before = whole.stat().st_ino, changed.stat().st_ino
+    (source / "sub dir/#hash").write_text("changed")
+    assert bring(Rsync(), source, names).error is None
+    assert whole.stat().st_ino == before[0]
+    assert changed.stat().st_ino != before[1]
+    assert changed.read_text() == "changed"
