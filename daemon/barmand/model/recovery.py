@@ -7,7 +7,6 @@ from itertools import pairwise
 
 from barmand.model.wal import Run
 
-RECOVERY_SIGNAL_SINCE = 120_000
 ARCHIVE_LIBRARY_SINCE = 150_000
 
 
@@ -44,16 +43,24 @@ def wal_for(target: Target, needed: Run, held: Sequence[Run]) -> list[Run]:
 
 
 def settings_for(target: Target, wal_folder: str) -> list[str]:
-    """Lines for postgresql.auto.conf (recovery.conf before PostgreSQL 12).
+    """Lines for postgresql.auto.conf.
 
     `wal_folder` holds the segments. Source: PostgreSQL documentation, "Archive Recovery" and
     "Recovery Target".
     """
     command = f'cp "{_in_shell(wal_folder)}/%f" "%p"'
-    lines = [f"restore_command = {quoted(command)}", "recovery_target_timeline = 'latest'"]
-    if target is Target.IMMEDIATE:
-        lines += ["recovery_target = 'immediate'", "recovery_target_action = 'promote'"]
-    return lines
+    immediate = "immediate" if target is Target.IMMEDIATE else ""
+    return [
+        f"restore_command = {quoted(command)}",
+        "recovery_target_timeline = 'latest'",
+        "recovery_target_action = 'promote'",
+        # What an earlier restore left in the source's own settings must not end this one early,
+        # nor clean up what is not its to clean.
+        f"recovery_target = '{immediate}'",
+        *(f"recovery_target_{kind} = ''" for kind in ("lsn", "name", "time", "xid")),
+        "archive_cleanup_command = ''",
+        "recovery_end_command = ''",
+    ]
 
 
 def archiving_off(version: int) -> list[str]:

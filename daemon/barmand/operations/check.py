@@ -13,7 +13,7 @@ from barmand.storage import backup_info
 from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
 
-OLDEST_VERSION = 100_000
+OLDEST_VERSION = 130_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

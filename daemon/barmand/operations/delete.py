@@ -80,16 +80,16 @@ class Delete:
             )
 
     def _remove_wal(self, backup: Backup) -> int:
-        needed = backup.needed()
-        if needed is None or backup.cluster is None:
+        reach = Reach.of(backup)
+        if reach is None or backup.cluster is None:
             return 0
         others = [
-            Reach.of(run)
+            other_reach
             for other in self.backups.of_server(backup.server)
             if other.id != backup.id and other.status in (Status.WAITING_FOR_WALS, Status.DONE)
-            if (run := other.needed()) is not None
+            if (other_reach := Reach.of(other)) is not None
         ]
-        gone = removable(self.wal_runs.of_server(backup.server), Reach.of(needed), others)
+        gone = removable(self.wal_runs.of_server(backup.server), reach, others)
         self.wals.retire_barman_index()
         # Files first, rows second: a death in between finds the same rows and does both again.
         removed = self.wals.remove(gone, backup.cluster.segment_size)

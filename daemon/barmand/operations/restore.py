@@ -209,11 +209,8 @@ class Restore:
         return sum(run.last - run.first + 1 for run in plan.segments)
 
     def _tell_postgres(self, plan: Plan, fragment: Fragment) -> None:
-        fragment.tell_postgres(
-            plan.version,
-            settings_for(plan.target, str(plan.destination.wal)),
-            archiving_off(plan.version),
-        )
+        wal = str(plan.destination.wal)
+        fragment.tell_postgres([*archiving_off(plan.version), *settings_for(plan.target, wal)])
 
 
 def _begun(place: Destination, undo: ExitStack) -> Fragment:

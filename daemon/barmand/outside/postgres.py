@@ -31,7 +31,7 @@ _FACTS = """
 SELECT current_setting('server_version_num')::int AS version,
        (SELECT system_identifier FROM pg_control_system())::text AS system_id,
        pg_size_bytes(current_setting('wal_segment_size')) AS segment_size,
-       current_setting('data_directory', true) AS pgdata,
+       current_setting('data_directory') AS pgdata,
        current_setting('config_file', true) AS config_file,
        current_setting('hba_file', true) AS hba_file,
        current_setting('ident_file', true) AS ident_file,
@@ -115,11 +115,6 @@ class Postgres:
             with connection.cursor(row_factory=dict_row) as cursor:
                 told = cursor.execute(_FACTS).fetchone() or {}
             spaces = connection.execute(_TABLESPACES).fetchall()
-        if told["pgdata"] is None:
-            raise PostgresFailed(
-                f"server {self.server} does not tell its data_directory",
-                hint="GRANT pg_read_all_settings TO the role in `conninfo`.",
-            )
         return Cluster(**told, tablespaces=tuple(Tablespace(*space) for space in spaces))
 
     def readiness(self) -> Readiness:

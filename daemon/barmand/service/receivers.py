@@ -10,8 +10,11 @@ from typing import Protocol
 import structlog
 
 from barmand.model.errors import Failure, Stopped, StorageFailed
+from barmand.model.wal import WalKind, kind_of
 from barmand.outside.clock import monotonic
 from barmand.service.stopping import StopFlag
+from barmand.storage.durable import remove_file
+from barmand.storage.wals import read_header
 
 log = structlog.get_logger()
 
@@ -148,6 +151,7 @@ class Receivers:
         if not source.directory.is_dir():
             raise StorageFailed(f"{source.directory} does not exist: is its file system mounted?")
         self._change(source.server, state=State.STARTING, attempt_at=None)
+        _clear_padding(source.directory)
         source.demand_slot()
 
         def flowing() -> None:
@@ -170,3 +174,13 @@ class Receivers:
     def _set(self, server: str, receiving: Receiving) -> None:
         with self._lock:
             self._states[server] = receiving
+
+
+def _clear_padding(directory: Path) -> None:
+    """pg_receivewal fills a new segment with zeros first. Killed in that, or out of space, it
+    refuses its own half for ever. There is no WAL in a file that has no first page yet.
+    """
+    for path in directory.glob("*.partial"):
+        if kind_of(path.name) is WalKind.PARTIAL and read_header(path) is None:
+            remove_file(path)
+            log.warning("segment without WAL removed", file=path.name)

@@ -89,5 +89,8 @@ def unpack(archived: Path, destination: Path) -> None:
             raise StorageFailed(
                 f"cannot unpack {archived}: this version of barmand reads gzip, bzip2 and xz"
             )
-        with opener(archived) as packed, destination.open("xb") as plain:
-            shutil.copyfileobj(packed, plain, _PIECE_BYTES)
+        try:
+            with opener(archived) as packed, destination.open("xb") as plain:
+                shutil.copyfileobj(packed, plain, _PIECE_BYTES)
+        except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+            raise StorageFailed(f"{archived} is damaged: {error}") from error

@@ -1,12 +1,12 @@
 """A cluster laid out from a backup: the places it may go to, and how it takes its place."""
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.errors import Refused
-from barmand.model.recovery import RECOVERY_SIGNAL_SINCE
 from barmand.storage.compression import unpack
 from barmand.storage.disk import Stop, at_the_disk
 from barmand.storage.durable import (
@@ -21,6 +21,10 @@ from barmand.storage.trees import Owner
 
 FRAGMENT = ".barmand-restore"
 WAL_FOLDER = "barmand_wal"
+_PLACES = re.compile(
+    rb"^[ \t]*(data_directory|hba_file|ident_file|external_pid_file)\b.*$",
+    re.MULTILINE | re.IGNORECASE,
+)
 _LAST = "global"
 _CONFIG_MODE = 0o600
 
@@ -111,21 +115,30 @@ class Fragment:
             copy.chmod(_CONFIG_MODE)
             self._own(copy)
 
-    def tell_postgres(
-        self, version: int, recovery: Sequence[str], archiving: Sequence[str]
-    ) -> None:
+    def tell_postgres(self, settings: Sequence[str]) -> None:
         """Recovery and archiving settings; the last of a name counts for PostgreSQL.
 
         The backup of a standby says that it is one; what is restored from it is none.
         """
-        if version >= RECOVERY_SIGNAL_SINCE:
-            self._append("postgresql.auto.conf", [*archiving, *recovery])
-            self._write("recovery.signal", b"")
-            with at_the_disk("remove", self.path / "standby.signal"):
-                (self.path / "standby.signal").unlink(missing_ok=True)
-        else:
-            self._append("postgresql.auto.conf", archiving)
-            self._write("recovery.conf", _text(recovery))
+        self._append("postgresql.auto.conf", settings)
+        self._write("recovery.signal", b"")
+        with at_the_disk("remove", self.path / "standby.signal"):
+            (self.path / "standby.signal").unlink(missing_ok=True)
+        self._calm("postgresql.conf")
+
+    def _calm(self, name: str) -> None:
+        """Comment out where the source had its data and files: this cluster has its own.
+
+        A `data_directory` left standing would start PostgreSQL on the original.
+        """
+        path = self.path / name
+        with at_the_disk("read", path):
+            if not path.exists():
+                return
+            before = path.read_bytes()
+        after = _PLACES.sub(rb"#barmand# \g<0>", before)
+        if after != before:
+            self._write(name, after)
 
     def sync(self) -> None:
         sync_tree(self.path)

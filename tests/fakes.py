@@ -1,0 +1,503 @@
+"""Stand-ins with our ports' shapes, and a bench: one server's operations over real folders."""
+
+import itertools
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Lock
+
+from barmand.catalog.memory import Catalog
+from barmand.model.backup import Backup, Cluster, Reason, Tablespace
+from barmand.model.errors import Failure, PostgresFailed, Stopped, ToolFailed
+from barmand.model.event import Event
+from barmand.model.order import Order
+from barmand.model.progress import Phase
+from barmand.model.wal import Segment, format_lsn
+from barmand.operations import ports
+from barmand.operations.archive import Archive
+from barmand.operations.backup import TakeBackup
+from barmand.operations.check import Check
+from barmand.operations.copying import ByPgBasebackup
+from barmand.operations.delete import Delete
+from barmand.operations.rebuild import Rebuild
+from barmand.operations.record import Record
+from barmand.operations.restart import Restart
+from barmand.operations.restore import Restore
+from barmand.outside.postgres import Identity, Readiness, Slot
+from barmand.storage.layout import Layout
+from barmand.storage.wals import WalArchive
+
+MB = 1024 * 1024
+SYSTEM = "7300000000000000001"
+NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
+# ----------------------------------------------------------------------------------- clock and stop
+
+
+class FakeClock:
+    """A second later at each look, so that no two moments are the same."""
+
+    def __init__(self, moment: datetime = NOON) -> None:
+        self.moment = moment
+
+    def __call__(self) -> datetime:
+        self.moment += timedelta(seconds=1)
+        return self.moment
+
+    def seconds(self) -> float:
+        return (self.moment - NOON).total_seconds()
+
+
+class Stop:
+    """Set by hand, or by itself after so many questions. A pause is noted, never waited."""
+
+    def __init__(self, *, after: int | None = None) -> None:
+        self.left = after
+        self.reason = "the test stopped it"
+        self.pauses: list[float | None] = []
+
+    def set(self) -> None:
+        self.left = 0
+
+    def is_set(self) -> bool:
+        if self.left is None:
+            return False
+        self.left = max(-1, self.left - 1)
+        return self.left < 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout)
+        return self.is_set()
+
+
+class Told:
+    """A report that remembers."""
+
+    def __init__(self, also: Callable[[Phase], None] = lambda _phase: None) -> None:
+        self.lines: list[tuple[Phase, int | None, int | None]] = []
+        self.also = also
+
+    def __call__(self, phase: Phase, done: int | None, total: int | None) -> None:
+        self.lines.append((phase, done, total))
+        self.also(phase)
+
+    @property
+    def phases(self) -> list[Phase]:
+        """Each phase once, in the order in which they came."""
+        return [phase for phase, _ in itertools.groupby(line[0] for line in self.lines)]
+
+
+# ---------------------------------------------------------------------------------------------- WAL
+
+
+def wal_segment(
+    number: int, *, timeline: int = 1, size: int = MB, system_id: str = SYSTEM, fill: bytes = b"\0"
+) -> bytes:
+    """A whole segment with a true first page."""
+    magic, is_long, block = 0xD110, 0x0002, 8192
+    short = struct.pack("=HHIQI4x", magic, is_long, timeline, number * size, 0)
+    header = short + struct.pack("=QII", int(system_id), size, block)
+    return header + fill * ((size - len(header)) // len(fill))
+
+
+def segment_name(number: int, *, timeline: int = 1, size: int = MB) -> str:
+    return Segment(timeline, number).name(size)
+
+
+def lay_segment(
+    folder: Path,
+    number: int,
+    *,
+    timeline: int = 1,
+    size: int = MB,
+    system_id: str = SYSTEM,
+    fill: bytes = b"\0",
+) -> Path:
+    path = folder / segment_name(number, timeline=timeline, size=size)
+    path.write_bytes(
+        wal_segment(number, timeline=timeline, size=size, system_id=system_id, fill=fill)
+    )
+    return path
+
+
+# --------------------------------------------------------------------------------------- PostgreSQL
+
+
+@dataclass
+class FakePostgres:
+    """A server as its two connections show it. Its WAL stands at `lsn`."""
+
+    server: str = "main"
+    system_id: str = SYSTEM
+    streaming_system_id: str | None = None
+    version: int = 150_018
+    timeline: int = 1
+    segment_size: int = MB
+    lsn: int = 3 * MB + 0x28
+    pgdata: str = "/srv/pg"
+    config_file: str | None = "/srv/pg/postgresql.conf"
+    tablespaces: tuple[Tablespace, ...] = ()
+    is_standby: bool = False
+    wal_level: str = "replica"
+    archive_mode: str = "on"
+    reads_settings: bool = True
+    switches_wal: bool = True
+    role: str = "barman"
+    slots: dict[str, Slot] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    """The methods that find nobody who answers."""
+    closed: list[int] = field(default_factory=list)
+    """The segments that `close_segment` closed."""
+
+    def facts(self) -> Cluster:
+        self._answer("facts")
+        if not self.reads_settings:
+            raise PostgresFailed("connection to main: permission denied to examine data_directory")
+        return Cluster(
+            system_id=self.system_id,
+            version=self.version,
+            segment_size=self.segment_size,
+            pgdata=self.pgdata,
+            config_file=self.config_file,
+            tablespaces=self.tablespaces,
+            is_standby=self.is_standby,
+        )
+
+    def readiness(self) -> Readiness:
+        self._answer("readiness")
+        return Readiness(
+            version=self.version,
+            is_standby=self.is_standby,
+            wal_level=self.wal_level,
+            archive_mode=self.archive_mode,
+            reads_settings=self.reads_settings,
+            switches_wal=self.switches_wal,
+            role=self.role,
+        )
+
+    def identify(self) -> Identity:
+        self._answer("identify")
+        return Identity(self.streaming_system_id or self.system_id, self.timeline, self.lsn)
+
+    def slot(self, name: str) -> Slot | None:
+        self._answer("slot")
+        return self.slots.get(name)
+
+    def create_slot(self, name: str) -> None:
+        self._answer("create_slot")
+        if name in self.slots:
+            raise PostgresFailed(f'connection to main: replication slot "{name}" already exists')
+        self.slots[name] = Slot(is_active=False, has_reserved_wal=True)
+
+    def close_segment(self, lsn: int) -> None:
+        self._answer("close_segment")
+        if not self.switches_wal:
+            raise PostgresFailed("connection to main: permission denied for function pg_switch_wal")
+        if self.lsn < lsn:
+            self.closed.append(self.lsn // self.segment_size)
+            self.switch()
+
+    def switch(self) -> None:
+        """The next record goes to a new segment, unless this one is still empty."""
+        self.lsn = -(-self.lsn // self.segment_size) * self.segment_size
+
+    def write(self, count: int = 1) -> None:
+        self.lsn += count
+
+    def _answer(self, question: str) -> None:
+        if question in self.silent:
+            raise PostgresFailed(f"connection to {self.server}: nobody answers")
+
+
+@dataclass
+class FakeCopyTool:
+    """Lays a small data directory, as pg_basebackup would for `postgres`."""
+
+    postgres: FakePostgres
+    major: int | Failure = 15
+    troubles: list[Exception] = field(default_factory=list)
+    """Raised by one attempt each, in mid-copy."""
+    has_manifest: bool = True
+    tells_end: bool = True
+    timelines: tuple[int, ...] = ()
+    """What the manifest's WAL ranges name, if not the server's own timeline."""
+    closes_segment: bool = True
+    """pg_backup_stop on a primary does."""
+    attempts: list[str] = field(default_factory=list)
+    """The label of each."""
+    during: Callable[[], None] = lambda: None
+
+    def version(self) -> int:
+        if isinstance(self.major, Failure):
+            raise self.major
+        return self.major
+
+    def copy(
+        self,
+        *,
+        data: Path,
+        tablespaces: Sequence[Tablespace],
+        label: str,
+        order: Order,
+        stop: ports.Stop,
+        report: ports.Report,
+    ) -> str | None:
+        del order
+        self.attempts.append(label)
+        try:
+            return self._copy(data, tablespaces, stop, report)
+        except OSError as error:
+            raise ToolFailed("pg_basebackup ended with exit code 1", hint=str(error)) from error
+
+    def _copy(
+        self,
+        data: Path,
+        tablespaces: Sequence[Tablespace],
+        stop: ports.Stop,
+        report: ports.Report,
+    ) -> str | None:
+        begin = self.postgres.lsn
+        report(Phase.COPYING, 0, 1000)
+        _lay(data, {"base/1/1259": b"half" * 10})
+        self.during()
+        if self.troubles:
+            raise self.troubles.pop(0)
+        if stop.is_set():
+            raise Stopped("pg_basebackup was stopped")
+        self.postgres.write(0x100)
+        end = self.postgres.lsn
+        if self.closes_segment:
+            self.postgres.switch()
+        _lay(data, self._cluster(begin, end))
+        for space in tablespaces:
+            folder = data.parent / str(space.oid)
+            _lay(folder, {"PG_15_202209061/5/16390": b"in a tablespace"})
+            (data / "pg_tblspc" / str(space.oid)).symlink_to(folder)
+        report(Phase.COPYING, 1000, 1000)
+        return format_lsn(end) if self.tells_end else None
+
+    def _cluster(self, begin: int, end: int) -> dict[str, bytes]:
+        size, timeline = self.postgres.segment_size, self.postgres.timeline
+        segment = segment_name(begin // size, timeline=timeline, size=size)
+        ranges = ", ".join(
+            f'{{ "Timeline": {each}, "Start-LSN": "{format_lsn(begin)}", '
+            f'"End-LSN": "{format_lsn(end)}" }}'
+            for each in self.timelines or (timeline,)
+        )
+        files = {
+            "PG_VERSION": b"15\n",
+            "backup_label": (
+                f"START WAL LOCATION: {format_lsn(begin)} (file {segment})\n"
+                f"CHECKPOINT LOCATION: {format_lsn(begin + 0x38)}\nBACKUP METHOD: streamed\n"
+            ).encode(),
+            "base/1/1259": b"pg_class" * 100,
+            "global/pg_control": b"control" * 10,
+            "pg_wal/archive_status/.keep": b"",
+            "pg_tblspc/.keep": b"",
+            "postgresql.conf": b"archive_mode = on\n",
+            "postgresql.auto.conf": b"# do not edit\n",
+        }
+        if self.has_manifest:
+            files["backup_manifest"] = (
+                '{ "PostgreSQL-Backup-Manifest-Version": 1,\n"Files": [\n],\n"WAL-Ranges": [\n'
+                f'{ranges}\n],\n"Manifest-Checksum": "00"}}\n'
+            ).encode()
+        return files
+
+
+def _lay(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+@dataclass
+class FakeProgram:
+    """A program that tells its version."""
+
+    major: int | Failure = 15
+
+    def version(self) -> int:
+        if isinstance(self.major, Failure):
+            raise self.major
+        return self.major
+
+
+# -------------------------------------------------------------------------------------------- bench
+
+
+def layout_in(home: Path, server: str = "main") -> Layout:
+    """As Barman lays a server's folders out."""
+    names = ("base", "wals", "incoming", "streaming", "errors")
+    return Layout(server, home, *(home / name for name in names))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One server's operations over a real catalogue and real folders, with fakes outside."""
+
+    layout: Layout
+    catalog: Catalog
+    postgres: FakePostgres
+    tool: FakeCopyTool
+    clock: FakeClock
+    rung: list[str]
+    wals: WalArchive
+    record: Record
+    check: Check
+    take: TakeBackup
+    archive: Archive
+    delete: Delete
+    restore: Restore
+    restart: Restart
+    rebuild: Rebuild
+
+    def queue(self, name: str | None = None) -> Backup:
+        return self.catalog.backups.queue(
+            "main", method="postgres", name=name, requester="tester", now=self.clock()
+        )
+
+    def run(self, backup: Backup, order: Order | None = None, stop: Stop | None = None) -> Backup:
+        return self.take.run(backup, order or Order(), stop=stop or Stop(), report=Told())
+
+    def copied_backup(self, name: str | None = None) -> Backup:
+        """A backup that waits for its WAL."""
+        self.postgres.write(0x28)
+        return self.run(self.queue(name))
+
+    def done_backup(self, name: str | None = None) -> Backup:
+        backup = self.copied_backup(name)
+        self.stream(*self.needs(backup))
+        self.pass_wal()
+        return self.now(backup)
+
+    def failed_backup(self) -> Backup:
+        return self.record.fail(self.queue(), Reason("ToolFailed", "it failed"))
+
+    def needs(self, backup: Backup) -> list[int]:
+        needed = backup.needed()
+        assert needed is not None
+        return list(range(needed.first, needed.last + 1))
+
+    def stream(self, *numbers: int, timeline: int = 1) -> None:
+        """These segments arrive in streaming/."""
+        for number in numbers:
+            lay_segment(self.layout.streaming, number, timeline=timeline)
+
+    def pass_wal(self) -> None:
+        self.archive.run(lambda: False)
+
+    def now(self, backup: Backup) -> Backup:
+        return self.catalog.backups.get("main", backup.id)
+
+    def archived(self) -> list[str]:
+        """The names of all WAL files in the archive."""
+        return sorted(path.name for path in self.layout.wals.rglob("*") if path.is_file())
+
+    def events(self, kind: str) -> list[Event]:
+        return [event for event in self.catalog.events.of_server("main") if event.kind == kind]
+
+
+def bench_over(
+    catalog: Catalog,
+    home: Path,
+    *,
+    postgres: FakePostgres | None = None,
+    clock: FakeClock | None = None,
+    minimum_redundancy: int = 0,
+    is_prepared: bool = True,
+) -> Bench:
+    """As barmand.wiring puts a kit together."""
+    postgres, clock = postgres or FakePostgres(), clock or FakeClock()
+    layout = layout_in(home)
+    if is_prepared:
+        layout.prepare()
+    tool, wals, guard, rung = FakeCopyTool(postgres), WalArchive(layout), Lock(), list[str]()
+    record = Record(catalog.backups, layout, clock)
+    check = Check(
+        server="main",
+        layout=layout,
+        servers=catalog.servers,
+        postgres=postgres,
+        copy_program=tool,
+        receiver=FakeProgram(),
+        slot_name=None,
+        is_receiving=lambda: True,
+        takes_pushed_wal=True,
+    )
+    archive = Archive(
+        server="main",
+        layout=layout,
+        wals=wals,
+        wal_runs=catalog.wal_runs,
+        backups=catalog.backups,
+        servers=catalog.servers,
+        events=catalog.events,
+        record=record,
+        guard=guard,
+        now=clock,
+    )
+    delete = Delete(
+        layout=layout,
+        wals=wals,
+        backups=catalog.backups,
+        wal_runs=catalog.wal_runs,
+        minimum_redundancy=minimum_redundancy,
+        guard=guard,
+        now=clock,
+    )
+    return Bench(
+        layout=layout,
+        catalog=catalog,
+        postgres=postgres,
+        tool=tool,
+        clock=clock,
+        rung=rung,
+        wals=wals,
+        record=record,
+        check=check,
+        take=TakeBackup(
+            layout=layout,
+            servers=catalog.servers,
+            record=record,
+            check=check,
+            postgres=postgres,
+            method=ByPgBasebackup(layout, tool, clock, clock.seconds),
+            ring_archive=lambda: rung.append("archive"),
+            now=clock,
+            monotonic=clock.seconds,
+        ),
+        archive=archive,
+        delete=delete,
+        restore=Restore(
+            layout=layout,
+            wals=wals,
+            wal_runs=catalog.wal_runs,
+            holds=catalog.holds,
+            forbidden=(home,),
+            now=clock,
+            monotonic=clock.seconds,
+        ),
+        restart=Restart(catalog.backups, record, archive, delete),
+        rebuild=Rebuild(
+            server="main",
+            layout=layout,
+            wals=wals,
+            backups=catalog.backups,
+            servers=catalog.servers,
+            wal_runs=catalog.wal_runs,
+            now=clock,
+        ),
+    )
+
+
+def start_again(bench: Bench) -> None:
+    """What the daemon does at start with what an earlier life left behind."""
+    bench.catalog.holds.release_all()
+    bench.rebuild.run()
+    bench.restart.fail_interrupted("main")
+    bench.restart.go_on("main", stop=Stop())
+    bench.pass_wal()

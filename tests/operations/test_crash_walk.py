@@ -1,0 +1,364 @@
+"""The crash walk: the daemon dies at every step of every story; what it finds at its next start.
+
+Two ways to die: at the k-th write to the catalogue (before or after its commit), and at the k-th
+step on the disk. Python's audit events tell of each such step just before it is taken. After the
+fatal one neither disk nor catalogue does anything more for this life, so no cleanup runs that a
+dead process would not run either. And a third trouble: the disk refuses one step, and all live on.
+"""
+
+import errno
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from barmand.catalog.database import Database
+from barmand.catalog.memory import Catalog, open_catalog
+from barmand.model.backup import ACTIVE, Backup, Status
+from barmand.model.errors import Failure
+from barmand.storage import backup_info
+from fakes import Bench, FakeClock, FakePostgres, Stop, bench_over, segment_name, start_again
+from fakes import wal_segment as segment
+
+DISK_STEPS = frozenset(
+    ["open", *(f"os.{deed}" for deed in ("chmod", "listdir", "mkdir", "remove", "rename"))]
+    + [f"os.{deed}" for deed in ("rmdir", "scandir", "symlink", "truncate", "utime")]
+)
+STATE = "state"
+MOST = 400  # steps of a story
+
+
+class Died(BaseException):
+    """The end of this life."""
+
+
+@dataclass
+class Fate:
+    """So many steps are taken; the next is not, nor any after it."""
+
+    left: int
+    is_over: bool = False
+
+    def step(self) -> None:
+        if self.left == 0:
+            self.is_over = True
+        self.live()
+        self.left -= 1
+
+    def live(self) -> None:
+        if self.is_over:
+            raise Died
+
+
+@dataclass
+class Refusal(Fate):
+    """After so many steps one is refused, once."""
+
+    def step(self) -> None:
+        self.left -= 1
+        if self.left == -1:
+            self.is_over = True
+            raise OSError(errno.EIO, "the disk refused")
+
+    def live(self) -> None:
+        """Always."""
+
+
+# ------------------------------------------------------------------------------ the two ways to die
+
+
+@dataclass(frozen=True, slots=True)
+class MortalDatabase(Database):
+    """A database whose process may die at a write, on one side of the commit or the other."""
+
+    fate: Fate = field(default_factory=lambda: Fate(-1))
+    dies: str = "elsewhere"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        self.fate.live()
+        with Database.reading(self) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        self.fate.live()
+        with Database.writing(self) as connection:
+            yield connection
+            if self.dies == "before the commit":
+                self.fate.step()
+        if self.dies == "after the commit":
+            self.fate.step()
+
+
+class Disk:
+    """The disk below `root`, as the audit events of this process tell of it."""
+
+    def __init__(self) -> None:
+        self.root: str | None = None
+        self.fate = Fate(-1)
+
+    def hear(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.root is None or event not in DISK_STEPS:
+            return
+        path = arguments[0]
+        if isinstance(path, (str, Path)) and str(path).startswith(self.root):
+            self.fate.step()
+
+    @contextmanager
+    def mortal(self, root: Path, fate: Fate) -> Iterator[None]:
+        self.root, self.fate = str(root), fate
+        try:
+            yield
+        finally:
+            self.root = None
+
+
+DISK = Disk()
+sys.addaudithook(DISK.hear)  # for as long as the process lives; deaf but within `mortal`
+
+
+# ------------------------------------------------------------------------------------------ stories
+
+
+def before_take(bench: Bench) -> None:
+    bench.done_backup("one")
+
+
+def take(bench: Bench) -> None:
+    """The second backup of a server that has one."""
+    bench.copied_backup("two")
+
+
+def before_archive(bench: Bench) -> None:
+    bench.done_backup("one")
+    backup = bench.copied_backup("two")
+    last = bench.needs(backup)[-1]
+    bench.stream(last, last + 1)
+    bench.postgres.lsn += bench.postgres.segment_size
+
+
+def archive(bench: Bench) -> None:
+    """The segment that makes a waiting backup DONE, and one behind it."""
+    bench.pass_wal()
+
+
+def before_delete(bench: Bench) -> None:
+    bench.done_backup("one")
+    bench.done_backup("two")
+
+
+def delete(bench: Bench) -> None:
+    """The older of two backups, with the WAL that only it needed."""
+    bench.delete.run(bench.catalog.backups.of_server("main")[0], actor="tester", stop=Stop())
+
+
+Story = Callable[[Bench], None]
+STORIES: list[tuple[Story, Story]] = [
+    (before_take, take),
+    (before_archive, archive),
+    (before_delete, delete),
+]
+each_story = pytest.mark.parametrize(
+    ("prepare", "story"), STORIES, ids=[story.__name__ for _, story in STORIES]
+)
+
+
+@dataclass
+class World:
+    """A home and a state file, prepared once and lived in many times."""
+
+    folder: Path
+    empty_state: Path
+    clock: FakeClock = field(default_factory=FakeClock)
+    postgres: FakePostgres = field(default_factory=FakePostgres)
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    def prepare(self, prepare: Story) -> None:
+        self.home.mkdir(parents=True)
+        shutil.copy(self.empty_state, self.folder / STATE)
+        with self.life() as bench:
+            prepare(bench)
+        shutil.copytree(self.folder, self.folder.with_name("prepared"))
+
+    def rewind(self) -> None:
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.folder.with_name("prepared"), self.folder)
+
+    @contextmanager
+    def life(self, fate: Fate | None = None, dies: str = "elsewhere") -> Iterator[Bench]:
+        """One process: a catalogue of its own; the server and the clock outlive it."""
+        catalog = open_catalog(self.folder / STATE)
+        try:
+            yield bench_over(
+                catalog if fate is None else mortal(catalog, fate, dies),
+                self.home,
+                postgres=self.postgres,
+                clock=self.clock,
+            )
+        finally:
+            catalog.close()
+
+
+def mortal(catalog: Catalog, fate: Fate, dies: str) -> Catalog:
+    old = catalog.database
+    database = MortalDatabase(old.path, old.engine, old.bell, fate, dies)
+    rooms = {
+        each.name: replace(getattr(catalog, each.name), database=database)
+        for each in fields(catalog)
+        if each.name != "database"
+    }
+    return Catalog(database=database, **rooms)
+
+
+@pytest.fixture
+def world(tmp_path: Path, empty_state: Path) -> World:
+    return World(tmp_path / "world", empty_state)
+
+
+# --------------------------------------------------------------------------------------- invariants
+
+
+def assert_sane(bench: Bench, wal_before: set[str]) -> None:
+    backups = bench.catalog.backups.of_server("main")
+    assert not [backup for backup in backups if backup.status in ACTIVE | {Status.DELETING}]
+    for backup in backups:
+        assert_agrees(bench, backup)
+    assert_nothing_is_half_gone(bench, backups)
+    assert_no_segment_is_lost(bench, wal_before)
+    after = bench.done_backup()
+    assert after.status is Status.DONE
+    assert_agrees(bench, after)
+
+
+def assert_agrees(bench: Bench, backup: Backup) -> None:
+    """Row, backup.info and disk say the same."""
+    on_disk = backup_info.load(bench.layout, backup.id)
+    if backup.cluster is None:  # it never began: that leaves nothing, or a file that says as much
+        assert on_disk is None or on_disk.status is Status.FAILED
+        return
+    assert on_disk is not None
+    assert on_disk.status is backup.status
+    if backup.status is not Status.FAILED:
+        assert on_disk == backup
+        assert (bench.layout.data(backup.id) / "global/pg_control").is_file()
+        assert bench.archive.missing(backup) == [] or backup.status is Status.WAITING_FOR_WALS
+
+
+def assert_nothing_is_half_gone(bench: Bench, backups: object) -> None:
+    assert isinstance(backups, (list, tuple))
+    known = {backup.id for backup in backups}
+    assert {path.name for path in bench.layout.base.iterdir()} <= known
+    facts = [path for path in bench.layout.meta.iterdir() if not path.name.startswith(".")]
+    assert {path.name[:15] for path in facts} <= known
+    assert not [path for path in facts if path.name.endswith("-delete_this")]
+
+
+def assert_no_segment_is_lost(bench: Bench, wal_before: set[str]) -> None:
+    """What there was is there once, whole, and known; what went was needed by no backup."""
+    archived = [path for path in bench.layout.wals.rglob("*") if path.is_file()]
+    names = [path.name for path in archived if not path.name.startswith(".")]
+    needed = {
+        segment_name(number)
+        for backup in bench.catalog.backups.of_server("main")
+        if backup.status in (Status.DONE, Status.WAITING_FOR_WALS)
+        for number in bench.needs(backup)
+    }
+    came = {path.name for path in bench.layout.streaming.iterdir()}
+    assert not came, "a pass takes in all that came"
+    assert wal_before & needed <= set(names)
+    for path in archived:
+        if not path.name.startswith("."):
+            assert path.read_bytes() == segment(int(path.name, 16) & 0xFFF)
+    known = bench.catalog.wal_runs.count("main")
+    assert known == len(names) == len(set(names))
+
+
+# -------------------------------------------------------------------------------------------- walks
+
+
+def wal_files(world: World) -> set[str]:
+    folders = (world.home / "wals", world.home / "streaming")
+    return {path.name for folder in folders for path in folder.rglob("*") if path.is_file()}
+
+
+def walk(world: World, live: Callable[[int], Fate], least: int) -> None:
+    """Trouble at the first step, at the second, and so on to the end of the story."""
+    for k in range(MOST):
+        world.rewind()
+        before = wal_files(world)
+        fate = live(k)
+        with world.life() as bench:
+            start_again(bench)
+            assert_sane(bench, before)
+        if not fate.is_over:
+            assert k >= least, "the story has fewer steps than it should"
+            return
+    pytest.fail("the story has no end")
+
+
+@each_story
+@pytest.mark.parametrize("dies", ["before the commit", "after the commit"])
+def test_a_death_at_any_write_of_the_catalogue(
+    world: World, prepare: Story, story: Story, dies: str
+) -> None:
+    world.prepare(prepare)
+
+    def live(k: int) -> Fate:
+        fate = Fate(k)
+        with world.life(fate, dies) as bench, suppress(Died):
+            story(bench)
+        return fate
+
+    walk(world, live, least=3)
+
+
+@each_story
+@pytest.mark.parametrize("kind", [Fate, Refusal], ids=["a death", "a refusal"])
+def test_trouble_at_any_step_on_the_disk(
+    world: World, prepare: Story, story: Story, kind: type[Fate]
+) -> None:
+    world.prepare(prepare)
+
+    def live(k: int) -> Fate:
+        fate = kind(k)
+        with (
+            world.life(fate) as bench,
+            DISK.mortal(world.home, fate),
+            suppress(Died, Failure),
+        ):
+            story(bench)
+        return fate
+
+    walk(world, live, least=20)
+
+
+def test_a_death_in_the_next_life_is_survived_too(world: World) -> None:
+    """A deletion that dies, and again at each step of going on."""
+    world.prepare(before_delete)
+
+    def live(k: int) -> Fate:
+        first, second = Fate(12), Fate(k)
+        for fate, part in ((first, delete), (second, start_again)):
+            with world.life(fate) as bench, DISK.mortal(world.home, fate), suppress(Died):
+                part(bench)
+        return second
+
+    walk(world, live, least=20)
+
+
+def test_a_story_without_any_trouble_comes_to_its_end(world: World) -> None:
+    world.prepare(before_archive)
+    with world.life() as bench:
+        archive(bench)
+        one, two = bench.catalog.backups.of_server("main")
+        assert one.status is two.status is Status.DONE
+        assert_sane(bench, wal_files(world))

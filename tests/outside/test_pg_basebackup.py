@@ -1,0 +1,231 @@
+"""pg_basebackup: what it is told, what it tells, and a real copy."""
+
+import os
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from barmand.model.backup import Tablespace
+from barmand.model.errors import Stopped, ToolFailed
+from barmand.model.order import Order
+from barmand.model.positions import end_of, start_of
+from barmand.model.progress import Phase
+from barmand.model.secret import Conninfo
+from barmand.model.wal import parse_lsn
+from barmand.outside.pg_basebackup import PgBasebackup, arguments
+from barmand.storage.base_backup import read_label, read_manifest_tail
+from fakes import Stop, Told
+from support.postgres import Cluster, give_to_postgres
+from support.waiting import eventually
+
+SECRET = "s3cr3t"  # noqa: S105 - of a server that does not exist
+FAST = Order(immediate_checkpoint=True)
+
+
+def stand_in(folder: Path, script: str) -> PgBasebackup:
+    """A pg_basebackup that does what `script` says."""
+    path = folder / "pg_basebackup"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return PgBasebackup(Conninfo(f"host=/nowhere password={SECRET}"), "barmand", [folder])
+
+
+def copy(
+    tool: PgBasebackup,
+    data: Path,
+    told: Told | None = None,
+    *tablespaces: Tablespace,
+    order: Order = FAST,
+) -> str | None:
+    return tool.copy(
+        data=data,
+        tablespaces=tablespaces,
+        label="a label",
+        order=order,
+        stop=Stop(),
+        report=told or Told(),
+    )
+
+
+# ---------------------------------------------------------------------------------------- arguments
+
+
+def test_its_arguments_are_these() -> None:
+    given = arguments("host=/run", Path("/b/data"), {}, "a label", Order())
+    assert given == [
+        "--dbname=host=/run",
+        "--pgdata=/b/data",
+        "--label=a label",
+        "--checkpoint=spread",
+        "--format=plain",
+        "--wal-method=none",
+        "--no-slot",
+        "--no-password",
+        "--no-sync",
+        "--progress",
+        "--verbose",
+    ]
+
+
+def test_a_hurried_order_and_a_limit_are_passed_on() -> None:
+    order = Order(immediate_checkpoint=True, bandwidth_limit=2048)
+    given = arguments("", Path("/b"), {}, "", order)
+    assert "--checkpoint=fast" in given
+    assert "--max-rate=2048k" in given
+
+
+def test_an_equals_sign_in_a_tablespaces_path_is_escaped() -> None:
+    given = arguments("", Path("/b"), {"/srv/a=b": Path("/b=c/16385")}, "", Order())
+    assert given[-1] == r"--tablespace-mapping=/srv/a\=b=/b\=c/16385"
+
+
+def test_no_password_is_on_the_command_line(tmp_path: Path) -> None:
+    tool = stand_in(tmp_path, f'printf "%s\\n" "$@" >{tmp_path}/given; exit 1')
+    with pytest.raises(ToolFailed) as failed:
+        copy(tool, tmp_path)
+    given = (tmp_path / "given").read_text()
+    assert "application_name=barmand" in given
+    for words in (given, str(failed.value), str(failed.value.hint), repr(tool)):
+        assert SECRET not in words
+
+
+def test_the_password_comes_in_the_environment(tmp_path: Path) -> None:
+    copy(stand_in(tmp_path, f"printenv PGPASSWORD >{tmp_path}/password"), tmp_path)
+    assert (tmp_path / "password").read_text() == f"{SECRET}\n"
+
+
+# -------------------------------------------------------------------------------------------- words
+
+WORDS = r"""
+echo "pg_basebackup: initiating base backup, waiting for checkpoint to complete" >&2
+echo "pg_basebackup: checkpoint completed" >&2
+echo "pg_basebackup: write-ahead log start point: 0/2000028 on timeline 1" >&2
+printf "   10/100 kB (10%%), 0/1 tablespace (...)\r" >&2
+printf "  120/100 kB (100%%), 1/1 tablespace\n" >&2
+echo "pg_basebackup: write-ahead log end point: 0/2000100" >&2
+echo "NOTICE:  waiting for required WAL segments to be archived" >&2
+echo "pg_basebackup: base backup completed" >&2
+"""
+
+
+def test_its_words_become_progress_and_the_end_point(tmp_path: Path) -> None:
+    told = Told()
+    assert copy(stand_in(tmp_path, WORDS), tmp_path, told) == "0/2000100"
+    assert told.lines == [
+        (Phase.CHECKPOINT, None, None),
+        (Phase.COPYING, None, None),
+        (Phase.COPYING, 10 * 1024, 100 * 1024),
+        (Phase.COPYING, 120 * 1024, 120 * 1024),
+        (Phase.WAITING_FOR_WAL, None, None),
+    ]
+
+
+def test_an_end_point_that_it_does_not_tell_is_none(tmp_path: Path) -> None:
+    assert copy(stand_in(tmp_path, "exit 0"), tmp_path) is None
+
+
+def test_its_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
+    script = (
+        'echo "   10/100 kB (10%), 0/1 tablespace" >&2;'
+        'echo "pg_basebackup: error: could not write: No space left on device" >&2; exit 1'
+    )
+    with pytest.raises(ToolFailed) as failed:
+        copy(stand_in(tmp_path, script), tmp_path)
+    assert failed.value.message == (
+        "pg_basebackup ended with exit code 1: could not write: No space left on device"
+    )
+    assert failed.value.hint is not None
+    assert "kB" not in failed.value.hint
+
+
+def test_a_failure_without_a_word_says_that(tmp_path: Path) -> None:
+    with pytest.raises(ToolFailed, match="was killed by SIGKILL: it gave no reason"):
+        copy(stand_in(tmp_path, "kill -9 $$"), tmp_path)
+
+
+def test_a_missing_program_is_a_failure() -> None:
+    tool = PgBasebackup(Conninfo(""), "barmand", [Path("/nowhere")])
+    path = os.environ.pop("PATH")
+    try:
+        with pytest.raises(ToolFailed, match="program not found: pg_basebackup"):
+            tool.version()
+    finally:
+        os.environ["PATH"] = path
+
+
+# --------------------------------------------------------------------------------------------- real
+
+
+def real(cluster: Cluster) -> PgBasebackup:
+    return PgBasebackup(Conninfo(cluster.conninfo), "barmand", [cluster.bindir])
+
+
+def sessions(cluster: Cluster) -> str:
+    return cluster.psql(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'barmand'"
+        " UNION SELECT pid FROM pg_stat_replication"
+    )
+
+
+@pytest.fixture
+def space(cluster: Cluster, folder: Path) -> Tablespace:
+    """A tablespace whose path has an equals sign in it."""
+    location = folder / "a=b"
+    location.mkdir()
+    give_to_postgres(location)
+    cluster.psql(f"CREATE TABLESPACE fast LOCATION '{location}'")
+    cluster.psql("CREATE TABLE t TABLESPACE fast AS SELECT generate_series(1, 1000) AS n")
+    return Tablespace(
+        "fast", int(cluster.psql("SELECT max(oid) FROM pg_tablespace")), str(location)
+    )
+
+
+def test_a_real_cluster_is_copied_with_its_tablespace(
+    cluster: Cluster, folder: Path, space: Tablespace
+) -> None:
+    data = folder / "b" / "data"
+    data.parent.mkdir()
+    told = Told()
+    end = copy(real(cluster), data, told, space)
+    assert real(cluster).version() == 15
+    relation = cluster.psql("SELECT pg_relation_filepath('t')").split("/", 2)[2]
+    assert (data.parent / str(space.oid) / relation).stat().st_size > 8192
+    assert (data / "pg_tblspc" / str(space.oid)).readlink() == data.parent / str(space.oid)
+    assert start_of(read_label(data)).timeline == 1
+    stop = end_of(read_manifest_tail(data))
+    assert stop is not None
+    assert stop.lsn <= parse_lsn(cluster.psql("SELECT pg_current_wal_lsn()"))
+    assert end is None  # with --wal-method=none it keeps that to itself
+    assert told.phases[:2] == [Phase.CHECKPOINT, Phase.COPYING]
+    _, done, total = told.lines[-1]
+    assert done == total is not None
+
+
+def test_a_stop_in_mid_copy_ends_the_session_in_postgresql(cluster: Cluster, folder: Path) -> None:
+    stop = Event()
+    amounts: list[int | None] = []
+
+    def report(_phase: Phase, done: int | None, _total: int | None) -> None:
+        if done:
+            amounts.append(done)
+            stop.set()
+
+    with pytest.raises(Stopped):
+        real(cluster).copy(
+            data=folder / "data",
+            tablespaces=(),
+            label="slow",
+            order=Order(immediate_checkpoint=True, bandwidth_limit=1024),
+            stop=stop,
+            report=report,
+        )
+    assert amounts[0] is not None
+    assert amounts[0] < 8 * 1024 * 1024  # the limit held: the cluster is larger
+    eventually(lambda: sessions(cluster) == "")
+
+
+def test_a_server_that_is_not_there_is_a_failure_in_its_words(folder: Path, bindir: Path) -> None:
+    tool = PgBasebackup(Conninfo(f"host={folder} port=1"), "barmand", [bindir])
+    with pytest.raises(ToolFailed, match=r"exit code 1: .*No such file or directory"):
+        copy(tool, folder / "data")
