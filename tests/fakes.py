@@ -467,6 +467,7 @@ def bench_over(
             postgres=postgres,
             method=ByPgBasebackup(layout, tool, clock, clock.seconds),
             ring_archive=lambda: rung.append("archive"),
+            demand_slot=lambda: None,
             now=clock,
             monotonic=clock.seconds,
         ),

@@ -135,6 +135,7 @@ class Builder:
                 primary=primary_of(server),
                 method=method,
                 ring_archive=lambda: self.ring_archive(server.name),
+                demand_slot=_nothing if source is None else source.demand_slot,
                 now=local_now,
                 monotonic=monotonic,
             ),
@@ -176,6 +177,10 @@ class Builder:
             now=local_now,
             monotonic=monotonic,
         )
+
+
+def _nothing() -> None:
+    """WAL that is pushed needs no slot."""
 
 
 def layout_of(server: ServerSettings) -> Layout:

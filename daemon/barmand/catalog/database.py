@@ -125,7 +125,8 @@ def _translated(path: Path) -> Iterator[None]:
 def _demand_whole(connection: Connection, path: Path) -> None:
     found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if found != "ok":
-        raise StorageFailed(f"state database {path} is damaged: {found}", hint=REPAIR_HINT)
+        words = " ".join(str(found).split())
+        raise StorageFailed(f"state database {path} is damaged: {words}", hint=REPAIR_HINT)
 
 
 def migrations_folder() -> Path:

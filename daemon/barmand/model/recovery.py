@@ -55,9 +55,10 @@ def settings_for(target: Target, wal_folder: str) -> list[str]:
         "recovery_target_timeline = 'latest'",
         "recovery_target_action = 'promote'",
         # What an earlier restore left in the source's own settings must not end this one early,
-        # nor clean up what is not its to clean.
-        f"recovery_target = '{immediate}'",
+        # nor clean up what is not its to clean. The one target that counts comes last: an empty
+        # one behind it would count as a second.
         *(f"recovery_target_{kind} = ''" for kind in ("lsn", "name", "time", "xid")),
+        f"recovery_target = '{immediate}'",
         "archive_cleanup_command = ''",
         "recovery_end_command = ''",
     ]

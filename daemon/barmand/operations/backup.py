@@ -1,13 +1,14 @@
 """Take a base backup."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from barmand.catalog.servers import Servers
 from barmand.model.backup import Backup, Cluster, Reason
-from barmand.model.errors import Stopped
+from barmand.model.errors import PostgresFailed, Stopped
 from barmand.model.finding import demand
 from barmand.model.order import Order
 from barmand.model.progress import Phase
@@ -23,7 +24,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class TakeBackup:
-    """`ring_archive` asks for an archiving pass: the backup may be safe already."""
+    """`ring_archive` asks for an archiving pass: the backup may be safe already.
+
+    `demand_slot` makes the slot that keeps its WAL, where the settings ask for that.
+    """
 
     layout: Layout
     servers: Servers
@@ -33,6 +37,7 @@ class TakeBackup:
     primary: PostgresServer | None
     method: Method
     ring_archive: Callable[[], None]
+    demand_slot: Callable[[], None]
     now: Clock
     monotonic: Seconds
 
@@ -44,6 +49,8 @@ class TakeBackup:
         try:
             heed(stop)
             report(Phase.CHECKING, None, None)
+            with suppress(PostgresFailed):  # the check tells why, with all else that is amiss
+                self.demand_slot()
             demand(backup.server, self.check.within(order.check_seconds).findings())
             current = self._begin(current)
             current = self._copy(current, order, stop, report)

@@ -83,13 +83,18 @@ class Delete:
         reach = Reach.of(backup)
         if reach is None or backup.cluster is None:
             return 0
+        backups = [each for each in self.backups.of_server(backup.server) if each.id != backup.id]
         others = [
             other_reach
-            for other in self.backups.of_server(backup.server)
-            if other.id != backup.id and other.status in (Status.WAITING_FOR_WALS, Status.DONE)
+            for other in backups
+            if other.status in (Status.WAITING_FOR_WALS, Status.DONE)
             if (other_reach := Reach.of(other)) is not None
         ]
-        gone = removable(self.wal_runs.of_server(backup.server), reach, others)
+        held = self.wal_runs.of_server(backup.server)
+        if any(other.status in ACTIVE for other in backups):
+            # Where it begins is not known yet; on this timeline it is behind, on others who knows.
+            held = [run for run in held if run.timeline == reach.timeline]
+        gone = removable(held, reach, others)
         self.wals.retire_barman_index()
         # Files first, rows second: a death in between finds the same rows and does both again.
         removed = self.wals.remove(gone, backup.cluster.segment_size)

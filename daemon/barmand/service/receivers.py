@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from barmand.model.errors import Failure, Stopped, StorageFailed
+from barmand.model.errors import Failure, PostgresFailed, Stopped, StorageFailed
 from barmand.model.wal import WalKind, kind_of
 from barmand.outside.clock import monotonic
 from barmand.service.stopping import StopFlag
@@ -74,9 +74,15 @@ class Source:
         """The slot reserves WAL from the first contact on, before the first backup."""
         if self.slot_name is None or not self.makes_slot:
             return
-        if self.keeper.slot(self.slot_name) is None:
+        if self.keeper.slot(self.slot_name) is not None:
+            return
+        try:
             self.keeper.create_slot(self.slot_name)
-            log.info("replication slot made", slot=self.slot_name)
+        except PostgresFailed:
+            if self.keeper.slot(self.slot_name) is None:
+                raise
+            return  # the receiver and a backup may both have found it missing
+        log.info("replication slot made", slot=self.slot_name)
 
 
 class Receivers:

@@ -101,7 +101,10 @@ def refusal(call_id: Id, code: int, message: str) -> bytes:
 def error_view(error: BaseException) -> ErrorView:
     if isinstance(error, Failure):
         return ErrorView(
-            code=error.kind, exit_code=error.exit_code, message=error.message, hint=error.hint
+            code=error.kind,
+            exit_code=error.exit_code,
+            message=_utf8(error.message),
+            hint=None if error.hint is None else _utf8(error.hint),
         )
     return ErrorView(
         code="Bug",
@@ -109,6 +112,11 @@ def error_view(error: BaseException) -> ErrorView:
         message=f"unexpected {type(error).__name__}",
         hint="This is a fault of barmand; its journal has the traceback.",
     )
+
+
+def _utf8(text: str) -> str:
+    """A path that is not UTF-8 must not keep its failure from being told."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _line(message: Mapping[str, object]) -> bytes:

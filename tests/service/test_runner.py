@@ -1,0 +1,397 @@
+"""The one door through which work starts: once, apart, and never without an end."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import structlog
+from structlog.testing import capture_logs
+
+from barmand.model.errors import Refused, Stopped, ToolFailed
+from barmand.model.progress import Phase
+from barmand.service.runner import CHORE_THREADS, Job, Key, Runner
+
+KEY = Key("backup", "main", "20240501T023000")
+OTHER = Key("backup", "other", "20240501T023000")
+PATIENCE = 10
+
+
+@pytest.fixture
+def runner() -> Iterator[Runner]:
+    made = Runner(workers=2)
+    yield made
+    made.stop("the test is over")
+
+
+class Gate:
+    """Work that tells when it began, and ends when it is let."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.let_go = threading.Event()
+        self.times = 0
+
+    def __call__(self, _job: Job | None = None) -> None:
+        self.times += 1
+        self.begun.set()
+        assert self.let_go.wait(PATIENCE)
+
+    def wait(self) -> None:
+        assert self.begun.wait(PATIENCE)
+
+
+@pytest.fixture
+def gates() -> Iterator[Callable[[], Gate]]:
+    """Gates that are all open at the end, so that no thread stays behind one."""
+    made: list[Gate] = []
+
+    def make() -> Gate:
+        made.append(Gate())
+        return made[-1]
+
+    yield make
+    for gate in made:
+        gate.let_go.set()
+
+
+def begin(runner: Runner, key: Key, work: Callable[[Job], None]) -> Job:
+    job = runner.enlist(key)
+    runner.submit(lambda: runner.perform(job, work))
+    return job
+
+
+# -------------------------------------------------------------------------------------------- jobs
+def test_a_job_is_there_from_queueing_to_its_end(runner: Runner, gates: Callable[[], Gate]) -> None:
+    gate = gates()
+    assert not runner.has(KEY)
+    begin(runner, KEY, gate)
+    gate.wait()
+    assert runner.has(KEY)
+    gate.let_go.set()
+    runner.wait_for_end(KEY, PATIENCE)
+    assert not runner.has(KEY)
+
+
+def test_the_same_job_twice_is_refused(runner: Runner) -> None:
+    runner.enlist(KEY)
+    with pytest.raises(Refused, match="a backup of 20240501T023000 of main is under way"):
+        runner.enlist(KEY)
+    runner.enlist(OTHER)
+
+
+def test_a_job_that_has_ended_may_come_again(runner: Runner) -> None:
+    for _ in range(2):
+        begin(runner, KEY, lambda _: None)
+        runner.wait_for_end(KEY, PATIENCE)
+
+
+def test_jobs_of_several_servers_run_at_once(runner: Runner, gates: Callable[[], Gate]) -> None:
+    one, two = gates(), gates()
+    begin(runner, KEY, one)
+    begin(runner, OTHER, two)
+    one.wait()
+    two.wait()
+
+
+def test_waiting_for_an_end_has_an_end(runner: Runner) -> None:
+    runner.enlist(KEY)
+    runner.wait_for_end(KEY, 0.01)
+    assert runner.has(KEY)
+
+
+def test_the_log_of_a_job_says_whose_it_is(runner: Runner) -> None:
+    told: list[dict[str, object]] = []
+    begin(runner, KEY, lambda _: told.append(structlog.contextvars.get_contextvars()))
+    runner.wait_for_end(KEY, PATIENCE)
+    assert told == [{"server": "main", "backup_id": KEY.backup_id, "job": "backup"}]
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+# ---------------------------------------------------------------------------------------- withdraw
+def test_a_job_withdrawn_before_it_began_never_begins(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    never = gates()
+    job = runner.enlist(KEY)
+    assert runner.withdraw(KEY, "cancelled by alice") is True
+    assert not runner.has(KEY)
+    assert job.stop.reason == "cancelled by alice"
+    runner.submit(lambda: runner.perform(job, never)).result(PATIENCE)
+    assert never.times == 0
+
+
+def test_a_job_that_has_begun_is_told_to_stop(runner: Runner, gates: Callable[[], Gate]) -> None:
+    gate = gates()
+    job = begin(runner, KEY, gate)
+    gate.wait()
+    assert runner.withdraw(KEY, "cancelled by alice") is False
+    assert job.stop.is_set()
+    assert job.stop.reason == "cancelled by alice"
+    assert runner.has(KEY)
+
+
+def test_what_is_not_there_cannot_be_withdrawn(runner: Runner) -> None:
+    assert runner.withdraw(KEY, "cancelled") is None
+
+
+def test_a_withdrawn_job_makes_room_and_does_not_end_its_successor(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    gate = gates()
+    withdrawn = runner.enlist(KEY)
+    runner.withdraw(KEY, "cancelled")
+    begin(runner, KEY, gate)
+    gate.wait()
+    runner.perform(withdrawn, gate)
+    assert runner.has(KEY)
+    assert gate.times == 1
+
+
+# ---------------------------------------------------------------------------------------- failures
+def failing(error: Exception) -> Callable[[Job], None]:
+    def work(_job: Job) -> None:
+        raise error
+
+    return work
+
+
+def test_a_failure_of_a_job_ends_at_the_boundary(runner: Runner) -> None:
+    with capture_logs() as logs:
+        begin(runner, KEY, failing(ToolFailed("pg_basebackup failed")))
+        runner.wait_for_end(KEY, PATIENCE)
+    assert not runner.has(KEY)
+    (line,) = logs
+    assert (line["log_level"], line["code"]) == ("debug", "ToolFailed")
+
+
+def test_a_fault_of_ours_is_told_with_its_traceback_and_the_next_job_runs(runner: Runner) -> None:
+    done = threading.Event()
+    with capture_logs() as logs:
+        begin(runner, KEY, failing(ZeroDivisionError("a bug")))
+        runner.wait_for_end(KEY, PATIENCE)
+    (line,) = logs
+    assert (line["log_level"], line["exc_info"]) == ("error", True)
+    begin(runner, KEY, lambda _: done.set())
+    assert done.wait(PATIENCE)
+
+
+def test_a_fault_of_a_chore_does_not_end_the_chores(runner: Runner) -> None:
+    done = threading.Event()
+
+    def chore() -> None:
+        raise ToolFailed("no")
+
+    with capture_logs() as logs:
+        for number in range(CHORE_THREADS + 1):
+            runner.ring(f"archive {number}", chore)
+        runner.ring("archive main", done.set)
+        assert done.wait(PATIENCE)
+    assert {line["event"] for line in logs} == {"chore failed"}
+
+
+# ------------------------------------------------------------------------------------------ chores
+def test_a_chore_asked_for_while_it_waits_is_done_once(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    wall = [gates() for _ in range(CHORE_THREADS)]
+    for number, gate in enumerate(wall):
+        runner.ring(f"wall {number}", gate)
+        gate.wait()
+    asked, behind = gates(), threading.Event()
+    asked.let_go.set()
+    for _ in range(5):
+        runner.ring("archive main", asked)
+    runner.ring("behind it", behind.set)
+    for gate in wall:
+        gate.let_go.set()
+    assert behind.wait(PATIENCE)
+    runner.stop("done")
+    assert asked.times == 1
+
+
+def test_a_chore_asked_for_while_it_runs_is_done_once_more(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    chore, second = gates(), threading.Event()
+
+    def work() -> None:
+        if chore.times == 1:
+            second.set()
+        chore()
+
+    runner.ring("archive main", work)
+    chore.wait()
+    for _ in range(5):
+        runner.ring("archive main", work)
+    assert not second.is_set()
+    chore.let_go.set()
+    assert second.wait(PATIENCE)
+    runner.stop("done")
+    assert chore.times == 2
+
+
+def test_one_chore_of_a_name_runs_at_a_time(runner: Runner) -> None:
+    at_once, most, times = 0, 0, 0
+    lock, enough = threading.Lock(), threading.Event()
+
+    def chore() -> None:
+        nonlocal at_once, most, times
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        with lock:
+            at_once -= 1
+            times += 1
+        if times >= 3:
+            enough.set()
+
+    def ring_often() -> None:
+        while not enough.is_set():
+            runner.ring("archive main", chore)
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(4):
+            pool.submit(ring_often)
+        assert enough.wait(PATIENCE)
+    assert most == 1
+
+
+def test_chores_never_queue_behind_copies(runner: Runner, gates: Callable[[], Gate]) -> None:
+    for key in (KEY, OTHER):
+        copy = gates()
+        begin(runner, key, copy)
+        copy.wait()
+    archived = threading.Event()
+    runner.ring("archive main", archived.set)
+    assert archived.wait(PATIENCE)
+
+
+def test_a_job_can_be_performed_beside_the_copies(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    for key in (KEY, OTHER):
+        copy = gates()
+        begin(runner, key, copy)
+        copy.wait()
+    deletion = Key("delete", "main", "20240101T000000")
+    done = threading.Event()
+    runner.apart(runner.enlist(deletion), lambda _: done.set())
+    assert done.wait(PATIENCE)
+
+
+def test_the_log_of_a_chore_says_whose_it_is(runner: Runner) -> None:
+    told: list[dict[str, object]] = []
+    done = threading.Event()
+
+    def chore() -> None:
+        told.append(structlog.contextvars.get_contextvars())
+        done.set()
+
+    runner.ring("archive main", chore)
+    assert done.wait(PATIENCE)
+    assert told == [{"server": "main", "job": "archive main"}]
+
+
+# ---------------------------------------------------------------------------------------- progress
+def test_progress_is_queued_until_told_and_gone_with_the_job(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    gate = gates()
+    job = runner.enlist(KEY)
+    queued = runner.progress(KEY)
+    assert queued is not None
+    assert queued.phase is Phase.QUEUED
+    assert runner.all_progress() == []
+    runner.submit(lambda: runner.perform(job, gate))
+    gate.wait()
+    runner.reporter(job)(Phase.COPYING, 5, 10)
+    ((key, progress),) = runner.all_progress()
+    assert (key, progress) == (KEY, runner.progress(KEY))
+    assert (progress.phase, progress.bytes_done, progress.bytes_total) == (Phase.COPYING, 5, 10)
+    gate.let_go.set()
+    runner.wait_for_end(KEY, PATIENCE)
+    assert runner.progress(KEY) is None
+
+
+def test_elapsed_time_counts_within_the_phase(runner: Runner) -> None:
+    job = runner.enlist(KEY)
+    report = runner.reporter(job)
+    report(Phase.COPYING, 1, 10)
+    assert job.progress.elapsed == 0
+    report(Phase.COPYING, 2, 10)
+    assert job.progress.elapsed > 0
+    report(Phase.SYNCING, None, None)
+    assert job.progress.elapsed == 0
+
+
+# -------------------------------------------------------------------------------------------- stop
+def test_stopping_stops_what_runs_with_the_reason_and_waits_for_its_end(runner: Runner) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def work(job: Job) -> None:
+        begun.set()
+        assert job.stop.wait(PATIENCE)
+        assert job.stop.reason == "shut down"
+        ended.set()
+
+    begin(runner, KEY, work)
+    assert begun.wait(PATIENCE)
+    runner.stop("shut down")
+    assert ended.is_set()
+    assert not runner.has(KEY)
+
+
+def test_work_that_still_waits_for_a_worker_is_performed_with_its_stop_set(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    wall = [gates(), gates()]
+    for key, gate in zip((KEY, OTHER), wall, strict=True):
+        begin(runner, key, gate)
+        gate.wait()
+    reasons: list[str] = []
+    begin(runner, Key("backup", "third", "x"), lambda job: reasons.append(job.stop.reason))
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(runner.stop, "shut down")
+        assert runner.stopping.wait(PATIENCE)
+        for gate in wall:
+            gate.let_go.set()
+        stopping.result(PATIENCE)
+    assert reasons == ["shut down"]
+
+
+def test_nobody_waits_for_ever_for_a_job_that_a_stop_kept_from_beginning(runner: Runner) -> None:
+    runner.enlist(KEY)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(runner.wait_for_end, KEY, 60)
+        runner.stop("shut down")
+        waiting.result(PATIENCE)
+    assert not runner.has(KEY)
+
+
+def test_nothing_new_begins_after_a_stop(runner: Runner, gates: Callable[[], Gate]) -> None:
+    never = gates()
+    runner.stop("shut down")
+    runner.ring("archive main", never)
+    job = runner.enlist(KEY)
+    assert job.stop.reason == "shut down"
+    with pytest.raises(Stopped, match="shut down"):
+        runner.submit(lambda: runner.perform(job, never))
+    with pytest.raises(Stopped, match="shut down"):
+        runner.apart(job, never)
+    assert never.times == 0
+
+
+def test_a_chore_asked_for_again_while_stopping_is_not_done_again(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    chore = gates()
+    runner.ring("archive main", chore)
+    chore.wait()
+    runner.ring("archive main", chore)
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(runner.stop, "shut down")
+        assert runner.stopping.wait(PATIENCE)
+        chore.let_go.set()
+        stopping.result(PATIENCE)
+    assert chore.times == 1
