@@ -10,6 +10,7 @@ import pytest
 
 from barmand.model.errors import ToolFailed
 from barmand.model.finding import Finding
+from barmand.model.order import Order
 from barmand.operations.check import Check
 from barmand.outside.postgres import Slot
 from fakes import Bench, FakeProgram
@@ -111,16 +112,27 @@ def test_a_standby_need_not_switch_wal(bench: Bench, pushing: Check) -> None:
 
 
 @pytest.mark.parametrize("program", ["pg_basebackup", "pg_receivewal"])
-def test_a_missing_program_is_a_finding_with_its_hint(streaming: Check, program: str) -> None:
-    gone = FakeProgram(ToolFailed(f"program not found: {program}", hint="Install it."))
-    field = "copy_program" if program == "pg_basebackup" else "receiver"
-    check = replace(streaming, **{field: gone})
+def test_a_missing_program_is_a_finding_with_its_hint(
+    bench: Bench, streaming: Check, program: str
+) -> None:
+    gone = ToolFailed(f"program not found: {program}", hint="Install it.")
+    if program == "pg_basebackup":
+        bench.tool.major = gone
+        check = streaming
+    else:
+        check = replace(streaming, receiver=FakeProgram(gone))
     assert failing(check) == [program]
     assert finding(check, program).hint == f"program not found: {program} (Install it.)"
 
 
-def test_a_newer_program_is_fine(streaming: Check) -> None:
-    assert failing(replace(streaming, copy_program=FakeProgram(17))) == []
+def test_a_newer_program_is_fine(bench: Bench, streaming: Check) -> None:
+    bench.tool.major = 17
+    assert failing(streaming) == []
+
+
+def test_a_backup_may_say_how_long_its_check_waits(bench: Bench) -> None:
+    bench.run(bench.queue(), Order(check_seconds=7))
+    assert bench.postgres.patience == [7]
 
 
 def test_a_missing_slot_is_a_finding(bench: Bench, streaming: Check) -> None:
