@@ -431,6 +431,7 @@ def bench_over(
         layout=layout,
         servers=catalog.servers,
         postgres=postgres,
+        wal_server=postgres,
         method=method,
         receiver=FakeProgram(),
         slot_name=None,

@@ -13,7 +13,7 @@ from barmand.model.finding import Finding
 from barmand.model.order import Order
 from barmand.operations.check import Check
 from barmand.outside.postgres import Slot
-from fakes import Bench, FakeProgram
+from fakes import Bench, FakePostgres, FakeProgram
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
 SLOT = "barman"
@@ -139,6 +139,13 @@ def test_a_missing_slot_is_a_finding(bench: Bench, streaming: Check) -> None:
     bench.postgres.slots.clear()
     assert failing(streaming) == ["replication slot"]
     assert "does not exist" in finding(streaming, "replication slot").hint
+
+
+def test_the_slot_is_looked_for_where_wal_comes_from(bench: Bench, streaming: Check) -> None:
+    """With a backup of the standby and WAL of the primary, that is the primary."""
+    bench.postgres.slots.clear()
+    primary = FakePostgres(slots={SLOT: Slot(is_active=True, has_reserved_wal=True)})
+    assert failing(replace(streaming, wal_server=primary)) == []
 
 
 def test_a_slot_that_reserves_no_wal_is_a_finding(bench: Bench, streaming: Check) -> None:
