@@ -144,12 +144,19 @@ class FakePostgres:
     archive_mode: str = "on"
     reads_settings: bool = True
     switches_wal: bool = True
+    starts_backups: bool = True
     role: str = "barman"
     slots: dict[str, Slot] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     """The methods that find nobody who answers."""
+    patience: list[int] = field(default_factory=list)
+    """How long each check was ready to wait, in seconds."""
     closed: list[int] = field(default_factory=list)
     """The segments that `close_segment` closed."""
+
+    def within(self, seconds: int) -> "FakePostgres":
+        self.patience.append(seconds)
+        return self
 
     def facts(self) -> Cluster:
         self._answer("facts")
@@ -174,6 +181,7 @@ class FakePostgres:
             archive_mode=self.archive_mode,
             reads_settings=self.reads_settings,
             switches_wal=self.switches_wal,
+            starts_backups=self.starts_backups,
             role=self.role,
         )
 
@@ -417,12 +425,14 @@ def bench_over(
         layout.prepare()
     tool, wals, guard, rung = FakeCopyTool(postgres), WalArchive(layout), Lock(), list[str]()
     record = Record(catalog.backups, layout, clock)
+    method = ByPgBasebackup(layout, tool, clock, clock.seconds)
     check = Check(
         server="main",
         layout=layout,
         servers=catalog.servers,
         postgres=postgres,
-        copy_program=tool,
+        wal_server=postgres,
+        method=method,
         receiver=FakeProgram(),
         slot_name=None,
         is_receiving=lambda: True,
@@ -465,7 +475,8 @@ def bench_over(
             record=record,
             check=check,
             postgres=postgres,
-            method=ByPgBasebackup(layout, tool, clock, clock.seconds),
+            primary=None,
+            method=method,
             ring_archive=lambda: rung.append("archive"),
             demand_slot=lambda: None,
             now=clock,

@@ -113,6 +113,16 @@ def primary_of(server: ServerSettings) -> Postgres | None:
     return Postgres(server.name, conninfo, conninfo, server.check_timeout)
 
 
+def wal_server_of(server: ServerSettings) -> Postgres:
+    """Where WAL is streamed from."""
+    return Postgres(
+        server.name,
+        server.wal_conninfo or server.conninfo,
+        server.wal_streaming_conninfo or server.streaming_conninfo,
+        int(server.check_timeout),
+    )
+
+
 def source_of(server: ServerSettings, layout: Layout) -> Source | None:
     """Where WAL is streamed from: another server than the backups', if the settings say so."""
     if not server.streaming_archiver or not server.active:
@@ -120,12 +130,7 @@ def source_of(server: ServerSettings, layout: Layout) -> Source | None:
     return Source(
         server=server.name,
         program=receiver_of(server, layout),
-        keeper=Postgres(
-            server.name,
-            server.wal_conninfo or server.conninfo,
-            server.wal_streaming_conninfo or server.streaming_conninfo,
-            int(server.check_timeout),
-        ),
+        keeper=wal_server_of(server),
         slot_name=server.slot_name,
         makes_slot=server.create_slot is CreateSlot.AUTO,
         directory=layout.streaming,

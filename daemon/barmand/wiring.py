@@ -16,6 +16,7 @@ from barmand.fittings import (
     receiver_of,
     source_of,
     told,
+    wal_server_of,
 )
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
@@ -72,6 +73,7 @@ class Builder:
             layout=layout,
             servers=catalog.servers,
             postgres=postgres,
+            wal_server=wal_server_of(server),
             method=method,
             receiver=None if source is None else receiver_of(server, layout),
             slot_name=server.slot_name if server.streaming_archiver else None,

@@ -74,6 +74,7 @@ _DONE = BackupView(
     parent_backup_id=None,
     missing_wals=[],
     missing_wal_count=0,
+    damages=[],
     progress=None,
     error=None,
 )
@@ -86,7 +87,7 @@ def backup(**changes: Any) -> BackupView:
 def queued(**changes: Any) -> BackupView:
     known = {"server", "backup_id", "name", "status", "method", "queued_at", "tablespaces"}
     unknown = dict.fromkeys(set(BackupView.__struct_fields__) - known)
-    return backup(**{**unknown, "status": "QUEUED", "tablespaces": [], **changes})
+    return backup(**{**unknown, "status": "QUEUED", "tablespaces": [], "damages": [], **changes})
 
 
 def waiting(missing: int = 1) -> BackupView:

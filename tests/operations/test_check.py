@@ -10,9 +10,10 @@ import pytest
 
 from barmand.model.errors import ToolFailed
 from barmand.model.finding import Finding
+from barmand.model.order import Order
 from barmand.operations.check import Check
 from barmand.outside.postgres import Slot
-from fakes import Bench, FakeProgram
+from fakes import Bench, FakePostgres, FakeProgram
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
 SLOT = "barman"
@@ -111,22 +112,40 @@ def test_a_standby_need_not_switch_wal(bench: Bench, pushing: Check) -> None:
 
 
 @pytest.mark.parametrize("program", ["pg_basebackup", "pg_receivewal"])
-def test_a_missing_program_is_a_finding_with_its_hint(streaming: Check, program: str) -> None:
-    gone = FakeProgram(ToolFailed(f"program not found: {program}", hint="Install it."))
-    field = "copy_program" if program == "pg_basebackup" else "receiver"
-    check = replace(streaming, **{field: gone})
+def test_a_missing_program_is_a_finding_with_its_hint(
+    bench: Bench, streaming: Check, program: str
+) -> None:
+    gone = ToolFailed(f"program not found: {program}", hint="Install it.")
+    if program == "pg_basebackup":
+        bench.tool.major = gone
+        check = streaming
+    else:
+        check = replace(streaming, receiver=FakeProgram(gone))
     assert failing(check) == [program]
     assert finding(check, program).hint == f"program not found: {program} (Install it.)"
 
 
-def test_a_newer_program_is_fine(streaming: Check) -> None:
-    assert failing(replace(streaming, copy_program=FakeProgram(17))) == []
+def test_a_newer_program_is_fine(bench: Bench, streaming: Check) -> None:
+    bench.tool.major = 17
+    assert failing(streaming) == []
+
+
+def test_a_backup_may_say_how_long_its_check_waits(bench: Bench) -> None:
+    bench.run(bench.queue(), Order(check_seconds=7))
+    assert bench.postgres.patience == [7]
 
 
 def test_a_missing_slot_is_a_finding(bench: Bench, streaming: Check) -> None:
     bench.postgres.slots.clear()
     assert failing(streaming) == ["replication slot"]
     assert "does not exist" in finding(streaming, "replication slot").hint
+
+
+def test_the_slot_is_looked_for_where_wal_comes_from(bench: Bench, streaming: Check) -> None:
+    """With a backup of the standby and WAL of the primary, that is the primary."""
+    bench.postgres.slots.clear()
+    primary = FakePostgres(slots={SLOT: Slot(is_active=True, has_reserved_wal=True)})
+    assert failing(replace(streaming, wal_server=primary)) == []
 
 
 def test_a_slot_that_reserves_no_wal_is_a_finding(bench: Bench, streaming: Check) -> None:

@@ -84,8 +84,10 @@ def is_temporary(path: str) -> bool:
 
 def may_vanish(path: str) -> bool:
     """May PostgreSQL drop this file while the copy runs? Then WAL makes the backup whole."""
-    folder = path.rpartition("/")[0]
-    return folder not in ("", "global") or path.startswith("pg_stat")
+    folder, _, name = path.rpartition("/")
+    if folder == "global":  # VACUUM FULL gives shared relations new files, too
+        return _RELATION.fullmatch(name) is not None
+    return folder != ""
 
 
 def tablespace_version_folder(version: int) -> re.Pattern[str]:

@@ -7,7 +7,6 @@
 5. backup_label and tablespace_map beside the data, the manifest's end, one sync
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -37,29 +36,12 @@ from barmand.operations.ports import (
 from barmand.storage.durable import make_directory, sync_tree, tree_size, write_whole
 from barmand.storage.layout import Layout
 from barmand.storage.manifest import Algorithm, Manifest, WalRange, writing
+from barmand.storage.pace import EitherStop
 
 log = structlog.get_logger()
 
 NEW_NAMES_SINCE = 150_000
 FILE_METHODS = frozenset({"rsync", "local-rsync", "local"})
-
-
-@dataclass(frozen=True, slots=True)
-class EitherStop:
-    """Set by a stop, or when the session that is the backup was lost."""
-
-    stop: Stop
-    lost: threading.Event
-
-    @property
-    def reason(self) -> str:
-        return self.stop.reason
-
-    def is_set(self) -> bool:
-        return self.stop.is_set() or self.lost.is_set()
-
-    def wait(self, timeout: float | None = None) -> bool:
-        return self.stop.wait(timeout) or self.lost.is_set()
 
 
 @dataclass(frozen=True, slots=True)

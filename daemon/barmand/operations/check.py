@@ -18,12 +18,16 @@ OLDEST_VERSION = 130_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """`receiver` is None where WAL is not streamed; `is_receiving` asks whether it flows now."""
+    """`receiver` is None where WAL is not streamed; `is_receiving` asks whether it flows now.
+
+    `wal_server` is where it is streamed from: for a standby's backup, the primary perhaps.
+    """
 
     server: str
     layout: Layout
     servers: Servers
     postgres: PostgresServer
+    wal_server: PostgresServer
     method: Method
     receiver: Versioned | None
     slot_name: str | None
@@ -32,7 +36,11 @@ class Check:
 
     def within(self, seconds: int) -> "Check":
         """The same check, with so many seconds for each question to PostgreSQL."""
-        return replace(self, postgres=self.postgres.within(seconds))
+        return replace(
+            self,
+            postgres=self.postgres.within(seconds),
+            wal_server=self.wal_server.within(seconds),
+        )
 
     def findings(self) -> list[Finding]:
         """Never raises for what it looks at: a question that fails is a finding too."""
@@ -103,7 +111,7 @@ class Check:
     def _slot(self) -> Finding:
         name = "replication slot"
         try:
-            slot = self.postgres.slot(self.slot_name or "")
+            slot = self.wal_server.slot(self.slot_name or "")
         except PostgresFailed as error:
             return failed(name, error)
         if slot is None:

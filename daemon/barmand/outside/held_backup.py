@@ -7,7 +7,7 @@ backup: when it ends, however it ends, PostgreSQL's backup mode is over.
 import select
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -15,11 +15,14 @@ from psycopg.rows import TupleRow
 
 from barmand.model.errors import PostgresFailed, Stopped
 from barmand.model.wal import parse_lsn
-from barmand.outside.postgres import Postgres
+from barmand.outside.postgres import Postgres, cut, cut_after
 from barmand.outside.process import Stop
 
 PATROL_SECONDS = 0.5
 CANCEL_SECONDS = 5.0
+ANSWER_SECONDS = 15.0
+"""The time that an idle session has to say that it is there."""
+END_SECONDS = 300.0
 NEW_NAMES_SINCE = 150_000
 IDLE_TIMEOUT_SINCE = 140_000
 _HUNG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
@@ -42,6 +45,7 @@ class Session:
     connection: psycopg.Connection[TupleRow]
     version: int
     server: str
+    stop: Stop
     lost: threading.Event
 
     def end(self) -> Ended:
@@ -50,7 +54,7 @@ class Session:
         Raises PostgresFailed, also when a standby was promoted meanwhile.
         """
         name = "pg_backup_stop(false)" if _is_new(self.version) else "pg_stop_backup(false, false)"
-        with _translated(self.server):
+        with _translated(self.server, self.stop), cut_after(END_SECONDS, self.connection):
             row = self.connection.execute(
                 f"SELECT lsn::text, labelfile, spcmapfile FROM {name}"  # noqa: S608 - one of two names
             ).fetchone()
@@ -74,15 +78,15 @@ class HeldBackup:
         `keepalive_seconds`: how often the idle session is spoken to; 0 is never.
         """
         server = self.postgres.server
-        with _translated(server), self.postgres.session() as connection:
+        with _translated(server, stop), self.postgres.session() as connection:
             version = connection.info.server_version
             connection.execute("SET statement_timeout = 0")
             if version >= IDLE_TIMEOUT_SINCE:
                 connection.execute("SET idle_session_timeout = 0")
             patrol = _Patrol(connection, stop, keepalive_seconds)
             with patrol.going():
-                start = _start(connection, version, label, is_fast, stop)
-                yield Session(start, connection, version, server, patrol.lost)
+                start = _start(connection, version, label, is_fast)
+                yield Session(start, connection, version, server, stop, patrol.lost)
 
 
 class _Patrol:
@@ -95,6 +99,7 @@ class _Patrol:
         self._connection = connection
         self._stop = stop
         self._keepalive = keepalive_seconds
+        self._patience = CANCEL_SECONDS
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._walk, name="backup session")
 
@@ -113,35 +118,42 @@ class _Patrol:
         silent = 0.0
         while not self._over.wait(PATROL_SECONDS):
             silent += PATROL_SECONDS
-            if self._stop.is_set():
-                self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+            if self._stop.is_set() and not self._is_cancelled():
+                return
             if poll.poll(0) or (self._keepalive and silent >= self._keepalive and self._is_dead()):
                 self.lost.set()
                 return
             if self._keepalive and silent >= self._keepalive:
                 silent = 0.0
 
+    def _is_cancelled(self) -> bool:
+        """Cancel what the session is busy with; False once a frozen server was given up."""
+        self._patience -= PATROL_SECONDS
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=CANCEL_SECONDS)
+            if self._patience > 0:
+                return True
+        with suppress(psycopg.Error):
+            cut(self._connection)
+        return False
+
     def _is_dead(self) -> bool:
         """Speak to an idle session, so that no router forgets it."""
         if self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
             return False
         try:
-            self._connection.execute("SELECT 1")
+            with cut_after(ANSWER_SECONDS, self._connection):
+                self._connection.execute("SELECT 1")
         except psycopg.Error:
             return True
         return False
 
 
 def _start(
-    connection: psycopg.Connection[TupleRow], version: int, label: str, is_fast: bool, stop: Stop
+    connection: psycopg.Connection[TupleRow], version: int, label: str, is_fast: bool
 ) -> int:
     call = "pg_backup_start(%s, %s)" if _is_new(version) else "pg_start_backup(%s, %s, false)"
-    try:
-        row = connection.execute(f"SELECT {call}::text", (label, is_fast)).fetchone()
-    except psycopg.errors.QueryCanceled as error:
-        if stop.is_set():
-            raise Stopped("stopped while waiting for the checkpoint") from error
-        raise
+    row = connection.execute(f"SELECT {call}::text", (label, is_fast)).fetchone()
     return parse_lsn(row[0] if row else "")
 
 
@@ -150,8 +162,10 @@ def _is_new(version: int) -> bool:
 
 
 @contextmanager
-def _translated(server: str) -> Iterator[None]:
+def _translated(server: str, stop: Stop) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
+        if stop.is_set():
+            raise Stopped("stopped while PostgreSQL was asked") from error
         raise PostgresFailed(f"backup of {server}: {' '.join(str(error).split())}") from error

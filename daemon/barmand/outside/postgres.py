@@ -189,15 +189,12 @@ class Postgres:
     @contextmanager
     def _connect(self, parameters: Mapping[str, Any]) -> Iterator[psycopg.Connection[TupleRow]]:
         """A frozen server heeds no timeout of its own: a little after that, we cut the line."""
-        with psycopg.connect(**parameters, autocommit=True) as connection:
-            cut = threading.Timer(self.timeout_seconds + _CUT_AFTER_SECONDS, _cut, [connection])
-            cut.daemon = True
-            if self.timeout_seconds:
-                cut.start()
-            try:
-                yield connection
-            finally:
-                cut.cancel()
+        seconds = self.timeout_seconds + _CUT_AFTER_SECONDS if self.timeout_seconds else None
+        with (
+            psycopg.connect(**parameters, autocommit=True) as connection,
+            cut_after(seconds, connection),
+        ):
+            yield connection
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -208,7 +205,22 @@ class Postgres:
             raise PostgresFailed(f"{what} to {self.server}: {words}") from error
 
 
-def _cut(connection: psycopg.Connection[TupleRow]) -> None:
+@contextmanager
+def cut_after(seconds: float | None, connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
+    """Whoever still waits for an answer then, hears that the server went away. None: never."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, cut, [connection])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def cut(connection: psycopg.Connection[TupleRow]) -> None:
     """Shut the socket down beneath whoever waits on it: they hear that the server went away."""
     with socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)

@@ -10,9 +10,10 @@ from barmand.model.pgdata import RelationFile
 from barmand.outside.rsync_past import Known
 from barmand.outside.rsync_words import Entry
 from barmand.storage.data_tree import Tree
-from barmand.storage.disk import Stop, at_the_disk
+from barmand.storage.disk import at_the_disk
 from barmand.storage.live_copy import LiveCopy, Looks, Seen
 from barmand.storage.manifest import Manifest
+from barmand.storage.pace import Stop
 
 BLOCKS_A_SEGMENT = 131_072
 

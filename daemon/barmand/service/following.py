@@ -88,7 +88,9 @@ class Following:
         if backup.status is Status.WAITING_FOR_WALS:
             progress = Progress(Phase.WAITING_FOR_WAL)
         if backup.status is not watched.status:
-            watched.status, watched.progress = backup.status, progress
+            watched.status = backup.status
+            if backup.status is not Status.STARTED:  # its phases are told by notes of their own
+                watched.progress = progress
             watched.view = backup_view(backup, self.catalog, progress)
             watched.is_over = self._is_over(backup.status)
             yield BackupNote(backup=watched.view)

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from barmand.model.errors import StorageFailed
-from barmand.model.pgdata import TABLESPACE_LINKS, Part, is_temporary, part_of
+from barmand.model.pgdata import (
+    CONTROL_FILE,
+    TABLESPACE_LINKS,
+    Part,
+    is_temporary,
+    may_vanish,
+    part_of,
+)
 from barmand.storage.disk import at_the_disk
 
 LARGE_BYTES = 4 * 1024 * 1024
@@ -29,7 +36,7 @@ class Tree:
     version_folder: re.Pattern[str] | None = None
     """Of a tablespace, the one folder that is the server's."""
     left_out: frozenset[str] = frozenset()
-    """Paths below the source: tablespaces that lie inside the data directory."""
+    """Paths below the source that come otherwise: a tablespace inside the data directory, say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +76,12 @@ def _folders(tree: Tree) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
     pending = [""]
     while pending:
         folder = pending.pop()
-        source = tree.source / folder
-        with at_the_disk("read", source):
-            facts = source.stat()
-            with os.scandir(source) as found:
-                entries = list(found)
+        read = _read(tree, folder)
+        if read is None:
+            continue
+        mode, entries = read
         with at_the_disk("make directory", tree.target / folder):
-            (tree.target / folder).mkdir(stat.S_IMODE(facts.st_mode) | stat.S_IRWXU)
+            (tree.target / folder).mkdir(mode | stat.S_IRWXU)
         if folder and not tree.prefix and part_of(folder) is Part.EMPTIED:
             entries = []
         files: list[os.DirEntry[str]] = []
@@ -83,13 +89,38 @@ def _folders(tree: Tree) -> Iterator[tuple[str, list[os.DirEntry[str]]]]:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if not _is_taken(tree, path):
                 continue
-            if entry.is_dir(follow_symlinks=_follows(tree, path)):
+            if _is_directory(tree, path, entry):
                 pending.append(path)
-            elif entry.is_file():
+            elif _is_file(entry):
                 files.append(entry)
-            elif entry.is_symlink():
-                raise StorageFailed(f"{source / entry.name} is a link to nowhere")
         yield folder, files
+
+
+def _read(tree: Tree, folder: str) -> tuple[int, list[os.DirEntry[str]]] | None:
+    """A directory's mode and content; None when it was dropped with its database."""
+    source = tree.source / folder
+    with at_the_disk("read", source):
+        try:
+            with os.scandir(source) as found:
+                return stat.S_IMODE(source.stat().st_mode), list(found)
+        except FileNotFoundError:
+            if folder and may_vanish(tree.prefix + folder):
+                return None
+            raise
+
+
+def _is_directory(tree: Tree, path: str, entry: os.DirEntry[str]) -> bool:
+    """A directory may be a link (pg_wal often is); tablespaces are trees of their own."""
+    follows = not tree.prefix and not path.startswith(f"{TABLESPACE_LINKS}/")
+    with at_the_disk("look at", Path(entry.path)):
+        return entry.is_dir(follow_symlinks=follows)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    with at_the_disk("look at", Path(entry.path)):
+        if entry.is_symlink() and not Path(entry.path).exists():
+            raise StorageFailed(f"{entry.path} is a link to nowhere")
+        return entry.is_file()
 
 
 def _is_taken(tree: Tree, path: str) -> bool:
@@ -101,19 +132,15 @@ def _is_taken(tree: Tree, path: str) -> bool:
     return part_of(path) in (Part.TAKEN, Part.EMPTIED)
 
 
-def _follows(tree: Tree, path: str) -> bool:
-    """A directory may be a link (pg_wal often is); tablespaces are trees of their own."""
-    return not tree.prefix and not path.startswith(f"{TABLESPACE_LINKS}/")
-
-
 def _gather(found: Survey, tree: Tree, folder: str, entries: Sequence[os.DirEntry[str]]) -> None:
     names: list[str] = []
     total = 0
     for entry in entries:
-        try:
-            size = entry.stat().st_size
-        except FileNotFoundError:
-            continue  # dropped since the directory was read: as if it had been before
+        with at_the_disk("look at", Path(entry.path)):
+            try:
+                size = entry.stat().st_size
+            except FileNotFoundError:
+                continue  # dropped since the directory was read: as if it had been before
         found.files += 1
         found.bytes += size
         if size >= LARGE_BYTES:
@@ -139,3 +166,10 @@ def unreadable(pgdata: Path) -> str | None:
             "directory (initdb --allow-group-access, and membership of its group)"
         )
     return None
+
+
+def system_id_of(pgdata: Path) -> str:
+    """Whose data directory it is: pg_control begins with the system identifier."""
+    path = pgdata / CONTROL_FILE
+    with at_the_disk("read", path), path.open("rb") as file:
+        return str(int.from_bytes(file.read(8), "little"))

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.pgdata import RelationFile
-from barmand.storage.disk import Stop, at_the_disk, heed, open_regular, pour_living
+from barmand.storage.disk import at_the_disk, heed, open_regular, pour_living
 from barmand.storage.manifest import Algorithm, digest
+from barmand.storage.pace import Stop
 from barmand.storage.pages import PAGE_BYTES, judge
 
 PIECE_BYTES = 1024 * 1024
 REREADS = 5
+REREAD_SECONDS = 0.02
+"""Before each: whoever writes the page may have lost the processor in the middle of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,17 +125,19 @@ class LiveCopy:
         wrong = judge(piece, first, start)
         if not wrong:
             return piece, []
-        mended, bad = bytearray(piece), []
-        for index in wrong:
-            begin = index * PAGE_BYTES
-            for _ in range(REREADS):
+        mended = bytearray(piece)
+        for _ in range(REREADS):
+            self._stop.wait(REREAD_SECONDS)
+            for index in tuple(wrong):
+                begin = index * PAGE_BYTES
                 page = os.pread(original, PAGE_BYTES, offset + begin)
-                if len(page) == PAGE_BYTES and not judge(page, first + index, start):
-                    mended[begin : begin + PAGE_BYTES] = page
-                    break
-            else:
-                bad.append(first + index)
-        return bytes(mended), bad
+                # A page that is short now was cut off with its relation: the WAL tells that.
+                if len(page) < PAGE_BYTES or not judge(page, first + index, start):
+                    mended[begin : begin + len(page)] = page
+                    wrong.remove(index)
+            if not wrong:
+                break
+        return bytes(mended), [first + index for index in wrong]
 
 
 def _read(file: int, offset: int, count: int) -> bytes:

@@ -1,8 +1,7 @@
 """Copy or link the files of a cluster on this machine, with several workers.
 
 A worker takes the next batch when it is free, so the work balances itself. The first failure stops
-all. What an attempt before this one has copied is kept: a file that is there with the size and time
-of its source is not copied again.
+all.
 """
 
 import os
@@ -13,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.backup import Damage
-from barmand.model.errors import StorageFailed
+from barmand.model.errors import Stopped, StorageFailed
 from barmand.model.pgdata import RelationFile, may_vanish
 from barmand.storage.data_tree import Batch, Survey
-from barmand.storage.disk import Stop, at_the_disk, heed
+from barmand.storage.disk import at_the_disk, heed
 from barmand.storage.live_copy import LiveCopy, Looks, Seen
 from barmand.storage.manifest import Manifest
+from barmand.storage.pace import EitherStop, Pace, Stop
 
 BLOCKS_A_SEGMENT = 131_072
 COMPARE_BYTES = 1024 * 1024
@@ -39,14 +39,14 @@ class Reference:
 
 @dataclass(slots=True)
 class LocalCopy:
-    """`progress` hears of bytes; `pace` may hold a worker back."""
+    """`progress` hears of bytes, from every worker; `pace` may hold one back."""
 
     looks: Looks
     reference: Reference | None
     manifest: Manifest | None
     stop: Stop
     progress: Callable[[int], None]
-    pace: Callable[[int], None]
+    pace: Pace
     home: Path
     """base/<ID>: targets are below, as are a reference's files below its root."""
 
@@ -54,27 +54,33 @@ class LocalCopy:
         """Raises StorageFailed, Stopped. Nothing is synced yet."""
         queue = iter(survey.batches)
         lock = threading.Lock()
-        failed = threading.Event()
+        end = EitherStop(self.stop, threading.Event())
         with ThreadPoolExecutor(jobs, thread_name_prefix="copy") as pool:
-            workers = [
-                pool.submit(self._work, _shared(queue, lock, failed), failed) for _ in range(jobs)
-            ]
+            workers = [pool.submit(self._work, _shared(queue, lock, end), end) for _ in range(jobs)]
+        errors = [error for worker in workers if (error := worker.exception()) is not None]
+        # The failure itself, not a worker that it has stopped.
+        for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+            raise error
         return [damage for worker in workers for damage in worker.result()]
 
-    def _work(self, batches: Iterator[Batch], failed: threading.Event) -> list[Damage]:
-        copier = LiveCopy(self.looks, self.stop, self.pace)
+    def _work(self, batches: Iterator[Batch], end: EitherStop) -> list[Damage]:
+        copier = LiveCopy(self.looks, end, lambda count: self._took(count, end))
         damages: list[Damage] = []
         try:
             for batch in batches:
                 for name in batch.names:
-                    heed(self.stop, "copying", batch.tree.source)
+                    heed(end, "copying", batch.tree.source)
                     damage = self._take(copier, batch, name)
                     if damage is not None:
                         damages.append(damage)
         except BaseException:
-            failed.set()
+            end.other.set()
             raise
         return damages
+
+    def _took(self, count: int, end: Stop) -> None:
+        self.progress(count)
+        self.pace.take(count, end)
 
     def _take(self, copier: LiveCopy, batch: Batch, name: str) -> Damage | None:
         path = f"{batch.folder}/{name}" if batch.folder else name
@@ -83,11 +89,10 @@ class LocalCopy:
         try:
             seen = self._link(source, target, shown) or self._copy(copier, source, target, shown)
         except StorageFailed as error:
-            if isinstance(error.__cause__, FileNotFoundError) and may_vanish(shown):
+            if _is_gone(source, error) and may_vanish(shown):
                 target.unlink(missing_ok=True)
                 return None
             raise
-        self.progress(seen.size)
         if self.manifest is not None and seen.checksum is not None:
             self.manifest.add(shown, seen.size, seen.changed_ns, seen.checksum)
         return Damage(shown, seen.bad_blocks) if seen.bad_blocks else None
@@ -116,15 +121,17 @@ class LocalCopy:
             return None
         with at_the_disk("link", target):
             target.unlink(missing_ok=True)
-            os.link(old, target)
+            try:
+                os.link(old, target)
+            except FileNotFoundError:
+                return None  # that backup is being deleted
+        self.progress(facts.st_size)
         return Seen(facts.st_size, facts.st_mtime_ns, checksum, ())
 
 
-def _shared(
-    queue: Iterator[Batch], lock: threading.Lock, failed: threading.Event
-) -> Iterator[Batch]:
+def _shared(queue: Iterator[Batch], lock: threading.Lock, end: EitherStop) -> Iterator[Batch]:
     """The next batch for whoever asks first; none once a worker has failed."""
-    while not failed.is_set():
+    while not end.other.is_set():
         with lock:
             batch = next(queue, None)
         if batch is None:
@@ -132,9 +139,20 @@ def _shared(
         yield batch
 
 
+def _is_gone(source: Path, error: StorageFailed) -> bool:
+    """Was it the original that is no more? Where a copy should go, nothing may be missing."""
+    cause = error.__cause__
+    return isinstance(cause, FileNotFoundError) and str(cause.filename) == str(source)
+
+
 def _same(one: Path, other: Path) -> bool:
-    with at_the_disk("compare", one), one.open("rb") as mine, other.open("rb") as theirs:
-        while piece := mine.read(COMPARE_BYTES):
-            if piece != theirs.read(len(piece)):
-                return False
-        return not theirs.read(1)
+    with at_the_disk("compare", one), one.open("rb") as mine:
+        try:
+            theirs = other.open("rb")
+        except FileNotFoundError:
+            return False
+        with theirs:
+            while piece := mine.read(COMPARE_BYTES):
+                if piece != theirs.read(len(piece)):
+                    return False
+            return not theirs.read(1)

@@ -1,0 +1,296 @@
+"""`local`, the copy file by file: a data directory of our own, and a session that is played."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from barmand.model.backup import Backup, Damage, Tablespace
+from barmand.model.errors import Failure, PostgresFailed, Stopped, StorageFailed
+from barmand.model.order import Order, Reuse
+from barmand.model.progress import Phase
+from barmand.operations.by_files import ByFiles
+from barmand.operations.local_files import LocalFiles
+from barmand.operations.ports import Stop as PortStop
+from barmand.outside.held_backup import Ended
+from barmand.storage.manifest import read_checksums
+from fakes import MB, NOON, SYSTEM, Bench, Stop, Told
+
+LABEL = (
+    "START WAL LOCATION: 0/300028 (file 000000010000000000000003)\n"
+    "CHECKPOINT LOCATION: 0/300060\n"
+)  # fmt: skip
+
+
+@dataclass
+class PlayedSession:
+    start_lsn: int = 3 * MB + 0x28
+    lost: threading.Event = field(default_factory=threading.Event)
+    has_ended: bool = False
+    tablespace_map: str = ""
+    refusal: Failure | None = None
+
+    def end(self) -> Ended:
+        if self.refusal is not None:
+            raise self.refusal
+        self.has_ended = True
+        return Ended(3 * MB + 0x128, LABEL, self.tablespace_map)
+
+
+@dataclass
+class PlayedBackup:
+    """Backup mode that is held as long as its `with` block lasts."""
+
+    session: PlayedSession = field(default_factory=PlayedSession)
+    asked: list[tuple[str, bool, int]] = field(default_factory=list)
+    is_held: bool = False
+
+    @contextmanager
+    def begun(
+        self, label: str, *, is_fast: bool, keepalive_seconds: int, stop: PortStop
+    ) -> Iterator[PlayedSession]:
+        del stop
+        self.asked.append((label, is_fast, keepalive_seconds))
+        self.is_held = True
+        try:
+            yield self.session
+        finally:
+            self.is_held = False
+
+
+@dataclass
+class Stage:
+    bench: Bench
+    pgdata: Path
+    held: PlayedBackup
+
+    @property
+    def method(self) -> ByFiles:
+        clock = self.bench.clock
+        return ByFiles(
+            layout=self.bench.layout,
+            backups=self.bench.catalog.backups,
+            held=self.held,
+            copier=LocalFiles(),
+            now=clock,
+            monotonic=clock.seconds,
+        )
+
+    def take(
+        self, order: Order | None = None, *, stop: Stop | None = None, told: Told | None = None
+    ) -> Backup:
+        take = replace(self.bench.take, method=self.method)
+        backup = self.bench.catalog.backups.queue(
+            "main", method="local", name=None, requester="tester", now=self.bench.clock()
+        )
+        return take.run(backup, order or Order(), stop=stop or Stop(), report=told or Told())
+
+    def data(self, backup: Backup) -> Path:
+        return self.bench.layout.data(backup.id)
+
+
+@pytest.fixture
+def stage(bench: Bench, tmp_path: Path) -> Stage:
+    pgdata = tmp_path / "pgdata"
+    for name in ("global", "base/5", "pg_wal", "pg_tblspc"):
+        (pgdata / name).mkdir(parents=True)
+    (pgdata / "PG_VERSION").write_text("15\n")
+    (pgdata / "base/5/1259").write_bytes(b"relation")
+    (pgdata / "global/pg_control").write_bytes(int(SYSTEM).to_bytes(8, "little") + b"control")
+    (pgdata / "postgresql.conf").write_text("port = 1\n")
+    bench.postgres.pgdata = str(pgdata)
+    bench.postgres.config_file = str(pgdata / "postgresql.conf")
+    return Stage(bench, pgdata, PlayedBackup())
+
+
+def test_a_copy_holds_the_session_and_lays_its_words_beside(stage: Stage) -> None:
+    told = Told()
+    backup = stage.take(Order(keepalive_seconds=7, immediate_checkpoint=True), told=told)
+    assert stage.held.asked == [(f"barmand backup main {backup.id}", True, 7)]
+    assert (stage.held.session.has_ended, stage.held.is_held) == (True, False)
+    data = stage.data(backup)
+    assert (data / "backup_label").read_text() == LABEL
+    assert not (data / "tablespace_map").exists()
+    assert (data / "global/pg_control").read_bytes().endswith(b"control")
+    assert told.phases == [
+        *(Phase.CHECKING, Phase.CHECKPOINT, Phase.COPYING, Phase.CLOSING, Phase.SYNCING),
+        Phase.CLOSING,
+    ]
+    assert backup.copied is not None
+    assert (backup.copied.begin_lsn, backup.copied.end_lsn) == (3 * MB + 0x28, 3 * MB + 0x128)
+
+
+def test_a_manifest_names_every_file(stage: Stage) -> None:
+    stage.held.session.tablespace_map = "77 /somewhere\n"
+    backup = stage.take(Order(makes_manifest=True, jobs=3))
+    data = stage.data(backup)
+    on_disk = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
+    assert set(read_checksums(data)) == on_disk - {"backup_manifest"}
+    assert (data / "tablespace_map").read_text() == "77 /somewhere\n"
+    assert backup.copied is not None
+    assert backup.copied.workers == 3
+
+
+def test_a_session_that_breaks_fails_the_copy_with_that_reason(stage: Stage) -> None:
+    stage.held.session.lost.set()
+    with pytest.raises(PostgresFailed, match="main ended the backup: its session broke off"):
+        stage.take()
+    assert not stage.held.is_held
+
+
+def test_a_stop_counts_more_than_a_session_that_breaks_by_it(stage: Stage) -> None:
+    stage.held.session.lost.set()
+    stop = Stop(after=1)
+    with pytest.raises(Stopped):
+        stage.take(stop=stop)
+
+
+def test_what_postgresql_says_at_the_end_fails_the_backup(stage: Stage) -> None:
+    words = "backup of main: the standby was promoted during online backup"
+    stage.held.session.refusal = PostgresFailed(words)
+    with pytest.raises(PostgresFailed, match="promoted during online backup"):
+        stage.take(Order(makes_manifest=True))
+    (failed,) = stage.bench.catalog.backups.of_server("main")
+    assert failed.reason is not None
+    assert failed.reason.message == words
+    assert not (stage.data(failed) / "backup_manifest").exists()
+
+
+def test_the_data_of_another_cluster_at_the_same_path_are_never_copied(stage: Stage) -> None:
+    """The server runs on another machine, and here is another one at that path."""
+    (stage.pgdata / "global/pg_control").write_bytes((666).to_bytes(8, "little"))
+    with pytest.raises(StorageFailed, match=r"is not main's data directory: .* is 666, not 73"):
+        stage.take()
+
+
+def test_a_data_directory_that_is_not_here_is_a_finding(stage: Stage) -> None:
+    (fine,) = LocalFiles().findings(str(stage.pgdata))
+    (amiss,) = LocalFiles().findings(str(stage.pgdata / "gone"))
+    assert (fine.is_ok, fine.hint) == (True, str(stage.pgdata))
+    assert (amiss.is_ok, "gone/PG_VERSION: No such file" in amiss.hint) == (False, True)
+    assert list(LocalFiles().findings(None)) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "grant"),
+    [(150_018, "pg_backup_start(text, boolean)"), (140_001, "pg_start_backup(text, boolean")],
+)
+def test_a_role_that_may_not_start_backups_is_told_the_grant(
+    stage: Stage, version: int, grant: str
+) -> None:
+    stage.bench.postgres.starts_backups = False
+    stage.bench.postgres.version = version
+    found = list(stage.method.findings(stage.bench.postgres.readiness(), str(stage.pgdata)))
+    assert [(finding.name, finding.is_ok) for finding in found] == [
+        ("starts backups", False),
+        ("local data directory", True),
+    ]
+    assert f"GRANT EXECUTE ON FUNCTION {grant}" in found[0].hint
+    assert not stage.method.needs_replication
+
+
+# ------------------------------------------------------------------- what lies outside, and links
+
+
+def test_configuration_outside_takes_the_place_of_what_lies_inside(
+    stage: Stage, tmp_path: Path
+) -> None:
+    outside = tmp_path / "etc" / "postgresql.conf"
+    outside.parent.mkdir()
+    outside.write_text("port = 2\n")
+    stage.bench.postgres.config_file = str(outside)
+    data = stage.data(stage.take(Order(makes_manifest=True)))
+    assert (data / "postgresql.conf").read_text() == "port = 2\n"
+    assert (data / "backup_manifest").read_text().count("postgresql.conf") == 1
+
+
+def test_configuration_outside_that_is_gone_is_named(stage: Stage, tmp_path: Path) -> None:
+    stage.bench.postgres.config_file = str(tmp_path / "gone.conf")
+    with pytest.raises(StorageFailed, match=r"cannot read .*gone\.conf"):
+        stage.take()
+
+
+@pytest.mark.parametrize("way", ["real", "linked"])
+def test_a_tablespace_inside_is_left_out_of_the_data_directory(
+    stage: Stage, tmp_path: Path, way: str
+) -> None:
+    """However the data directory is called: by its own name, or by a link to it."""
+    place = stage.pgdata / "spaces/one"
+    (place / "PG_15_202209061/5").mkdir(parents=True)
+    (place / "PG_15_202209061/5/16400").write_bytes(b"far")
+    (tmp_path / "link").symlink_to(stage.pgdata)
+    if way == "linked":
+        stage.bench.postgres.pgdata = str(tmp_path / "link")
+        stage.bench.postgres.config_file = None
+    stage.bench.postgres.tablespaces = (Tablespace("one", 77, str(place)),)
+    backup = stage.take(Order(makes_manifest=True))
+    copy = stage.bench.layout.tablespace(backup.id, 77)
+    assert (copy / "PG_15_202209061/5/16400").read_bytes() == b"far"
+    data = stage.data(backup)
+    assert (data / "pg_tblspc/77").readlink() == copy
+    assert not (data / "spaces/one").exists()
+    assert "pg_tblspc/77/PG_15_202209061/5/16400" in read_checksums(data)
+
+
+# ------------------------------------------------------------------------------------ reference
+
+
+def linked(stage: Stage, backup: Backup) -> bool:
+    return (stage.data(backup) / "base/5/1259").stat().st_nlink > 1
+
+
+LINK = Order(reuse=Reuse.LINK, makes_manifest=True)
+
+
+def test_the_newest_backup_of_the_same_cluster_is_the_reference(stage: Stage) -> None:
+    first, second = stage.take(LINK), stage.take(LINK)
+    assert linked(stage, first)
+    assert (stage.data(first) / "base/5/1259").samefile(stage.data(second) / "base/5/1259")
+    assert second.copied is not None
+    assert second.copied.deduplicated_size < second.copied.size
+
+
+def test_nothing_is_linked_where_it_is_not_asked_for(stage: Stage) -> None:
+    stage.take(LINK)
+    assert not linked(stage, stage.take(Order(makes_manifest=True)))
+    assert not linked(stage, stage.take(replace(LINK, reuse=Reuse.COPY)))
+
+
+@pytest.mark.parametrize("why", ["method", "system", "damage", "failed"])
+def test_a_backup_that_cannot_be_relied_on_is_no_reference(stage: Stage, why: str) -> None:
+    first = stage.take(LINK)
+    assert first.copied is not None
+    assert first.cluster is not None
+    damaged = replace(first.copied, damages=(Damage("base/5/1259", (0,)),))
+    other = {
+        "method": replace(first, method="postgres"),
+        "system": replace(first, cluster=replace(first.cluster, system_id="666")),
+        "damage": replace(first, copied=damaged),
+        "failed": first,
+    }[why]
+
+    @dataclass
+    class Known:
+        def of_server(self, server: str) -> list[Backup]:
+            assert server == "main"
+            return [] if why == "failed" else [other]
+
+    method = replace(stage.method, backups=Known())  # type: ignore[arg-type] # all it is asked for
+    assert method._reference(first, first.cluster) is None
+
+
+def test_a_clock_that_was_wrong_does_not_link_what_is_younger(stage: Stage) -> None:
+    """The files are younger than the reference's beginning: they are compared."""
+    assert NOON.year < 2026
+    first = stage.take(LINK)
+    path = stage.pgdata / "base/5/1259"
+    facts = path.stat()
+    path.write_bytes(b"RELATION")
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    second = stage.take(LINK)
+    assert (stage.data(second) / "base/5/1259").read_bytes() == b"RELATION"
+    assert (stage.data(first) / "base/5/1259").read_bytes() == b"relation"

@@ -1,0 +1,287 @@
+"""Several workers copy or link a cluster's files, and older backups stay as they are."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from barmand.model.errors import Stopped, StorageFailed
+from barmand.storage import local_copy
+from barmand.storage.data_tree import LARGE_BYTES, Survey, Tree, survey
+from barmand.storage.live_copy import Looks
+from barmand.storage.local_copy import LocalCopy, Reference
+from barmand.storage.manifest import Algorithm, read_checksums, writing
+from barmand.storage.pace import Pace
+
+as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+LONG_AGO = 1_500_000_000 * 10**9
+SAFE = LONG_AGO + 10**9
+LATER = SAFE + 10**9
+
+
+class Flag(threading.Event):
+    reason = "the test stopped it"
+
+
+def lay(path: Path, content: bytes, changed_ns: int = LONG_AGO) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+    os.utime(path, ns=(changed_ns, changed_ns))
+
+
+@dataclass
+class Ground:
+    """A data directory, and a folder of backups."""
+
+    folder: Path
+    stop: Flag = field(default_factory=Flag)
+    heard: list[int] = field(default_factory=list)
+    during: Callable[[int], None] = lambda _count: None
+
+    @property
+    def pgdata(self) -> Path:
+        return self.folder / "pgdata"
+
+    def home(self, name: str) -> Path:
+        return self.folder / "base" / name
+
+    def look(self, name: str) -> Survey:
+        self.home(name).mkdir(parents=True)
+        return survey([Tree(self.pgdata, self.home(name) / "data")])
+
+    def copy(
+        self,
+        name: str,
+        *,
+        like: str | None = None,
+        has_manifest: bool = True,
+        found: Survey | None = None,
+        jobs: int = 2,
+        limit: int | None = None,
+    ) -> None:
+        found = found or self.look(name)
+        home = self.home(name)
+        reference = None
+        if like is not None:
+            sums = read_checksums(self.home(like) / "data") if has_manifest else {}
+            reference = Reference(self.home(like), SAFE, sums)
+
+        def progress(count: int) -> None:
+            self.heard.append(count)
+            self.during(count)
+
+        with writing(home / "data", Algorithm.CRC32C) as manifest:
+            manifest.begin(150_000, "1")
+            LocalCopy(
+                looks=Looks(None, Algorithm.CRC32C if has_manifest else None),
+                reference=reference,
+                manifest=manifest if has_manifest else None,
+                stop=self.stop,
+                progress=progress,
+                pace=Pace(limit),
+                home=home,
+            ).run(found, jobs)
+            manifest.end([])
+
+    def file(self, name: str, path: str) -> Path:
+        return self.home(name) / "data" / path
+
+    def is_linked(self, one: str, other: str, path: str) -> bool:
+        return self.file(one, path).samefile(self.file(other, path))
+
+    def sums(self, name: str) -> dict[str, str]:
+        return {
+            str(path): sha256(path.read_bytes()).hexdigest()
+            for path in self.home(name).rglob("*")
+            if path.is_file()
+        }
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Ground:
+    ground = Ground(tmp_path)
+    for number in range(300):
+        lay(ground.pgdata / f"base/5/{number}", b"%d" % number)
+    lay(ground.pgdata / "PG_VERSION", b"15\n")
+    lay(ground.pgdata / "base/5/9000", b"large" * LARGE_BYTES)
+    return ground
+
+
+def test_everything_is_copied_once_and_told(ground: Ground) -> None:
+    ground.copy("1", jobs=5)
+    expected = {
+        str(path.relative_to(ground.pgdata)): path.read_bytes()
+        for path in ground.pgdata.rglob("*")
+        if path.is_file()
+    }
+    assert {name: ground.file("1", name).read_bytes() for name in expected} == expected
+    assert sum(ground.heard) == sum(map(len, expected.values()))
+    assert set(read_checksums(ground.home("1") / "data")) == set(expected)
+
+
+# ------------------------------------------------------------------------------------- linking
+
+
+def test_what_is_equal_in_size_and_time_and_older_is_linked(ground: Ground) -> None:
+    ground.copy("1")
+    before = ground.sums("1")
+    ground.copy("2", like="1")
+    assert ground.is_linked("1", "2", "base/5/7")
+    assert ground.is_linked("1", "2", "base/5/9000")
+    ours, theirs = (read_checksums(ground.home(name) / "data") for name in "12")
+    assert ours == theirs
+    assert ground.sums("1") == before
+    assert sum(ground.heard) == 2 * sum(map(len, map(Path.read_bytes, files(ground.pgdata))))
+
+
+def files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_what_is_younger_is_linked_only_if_it_is_equal_byte_by_byte(ground: Ground) -> None:
+    for name in ("equal", "other", "tail"):
+        lay(ground.pgdata / f"base/5/{name}", b"a" * 3_000_000, LATER)
+    ground.copy("1")
+    lay(ground.pgdata / "base/5/other", b"b" * 3_000_000, LATER)
+    lay(ground.pgdata / "base/5/tail", b"a" * 2_999_999 + b"b", LATER)
+    ground.copy("2", like="1")
+    assert ground.is_linked("1", "2", "base/5/equal")
+    for name in ("other", "tail"):
+        assert not ground.is_linked("1", "2", f"base/5/{name}")
+        copied = ground.file("2", f"base/5/{name}").read_bytes()
+        assert copied == (ground.pgdata / f"base/5/{name}").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "changed"), [(b"longer than it was", LONG_AGO), (b"7", LONG_AGO + 1)]
+)
+def test_what_differs_in_size_or_time_is_copied(
+    ground: Ground, content: bytes, changed: int
+) -> None:
+    ground.copy("1")
+    lay(ground.pgdata / "base/5/7", content, changed)
+    ground.copy("2", like="1")
+    assert not ground.is_linked("1", "2", "base/5/7")
+    assert ground.file("2", "base/5/7").read_bytes() == content
+    assert ground.file("1", "base/5/7").read_bytes() == b"7"
+
+
+def test_what_the_manifest_of_the_reference_does_not_tell_is_copied(ground: Ground) -> None:
+    ground.copy("1", has_manifest=False)
+    ground.copy("2", like="1")
+    assert not ground.is_linked("1", "2", "base/5/7")
+    assert "base/5/7" in read_checksums(ground.home("2") / "data")
+
+
+def test_without_a_manifest_no_checksum_is_asked_for(ground: Ground) -> None:
+    ground.copy("1", has_manifest=False)
+    ground.copy("2", like="1", has_manifest=False)
+    assert ground.is_linked("1", "2", "base/5/7")
+
+
+def test_a_folder_that_the_reference_had_as_a_file_is_copied(ground: Ground) -> None:
+    lay(ground.pgdata / "mine", b"x")
+    ground.copy("1")
+    (ground.pgdata / "mine").unlink()
+    lay(ground.pgdata / "mine/inside", b"y")
+    ground.copy("2", like="1")
+    assert ground.file("2", "mine/inside").read_bytes() == b"y"
+
+
+def test_a_reference_deleted_in_mid_copy_costs_a_copy_and_no_file(ground: Ground) -> None:
+    ground.copy("1")
+
+    def delete(_count: int) -> None:
+        shutil.rmtree(ground.home("1"), ignore_errors=True)
+
+    ground.during = delete
+    ground.copy("2", like="1")
+    assert ground.file("2", "base/5/299").read_bytes() == b"299"
+    assert len(read_checksums(ground.home("2") / "data")) == 302
+
+
+def test_a_younger_file_whose_reference_is_gone_is_copied(tmp_path: Path) -> None:
+    lay(tmp_path / "one", b"1")
+    assert not local_copy._same(tmp_path / "one", tmp_path / "gone")
+
+
+# ------------------------------------------------------------------------ what older backups are
+
+
+def test_no_older_backup_changes_by_failures_retries_and_links(ground: Ground) -> None:
+    ground.copy("1")
+    ground.copy("2", like="1")
+    before = {name: ground.sums(name) for name in "12"}
+    found = ground.look("3")
+    ground.during = lambda _count: ground.stop.set()
+    with pytest.raises(Stopped):
+        ground.copy("3", like="2", found=found)
+    assert any(path.stat().st_nlink == 3 for path in files(ground.home("3")))
+    # What the first attempt had linked changes at its source, in size and in time or not.
+    ground.stop, ground.during = Flag(), lambda _count: None
+    for number in range(300):
+        lay(ground.pgdata / f"base/5/{number}", b"%d changed" % number, LATER)
+    lay(ground.pgdata / "base/5/9000", b"LARGE" * LARGE_BYTES, LATER)
+    ground.copy("3", like="2", found=found)
+    assert {name: ground.sums(name) for name in "12"} == before
+    assert ground.file("3", "base/5/299").read_bytes() == b"299 changed"
+
+
+# --------------------------------------------------------------------------- what goes away, fails
+
+
+def test_what_postgresql_drops_is_left_out_of_backup_and_manifest(ground: Ground) -> None:
+    found = ground.look("1")
+    shutil.rmtree(ground.pgdata / "base")
+    ground.copy("1", found=found)
+    assert read_checksums(ground.home("1") / "data").keys() == {"PG_VERSION"}
+    assert files(ground.home("1") / "data/base") == []
+
+
+def test_what_postgresql_never_drops_must_be_there(ground: Ground) -> None:
+    found = ground.look("1")
+    (ground.pgdata / "PG_VERSION").unlink()
+    with pytest.raises(StorageFailed, match=r"cannot read .*/PG_VERSION: No such file"):
+        ground.copy("1", found=found)
+
+
+def test_a_backup_folder_that_goes_away_is_no_vanished_file(ground: Ground) -> None:
+    found = ground.look("1")
+    shutil.rmtree(ground.home("1") / "data/base/5")
+    with pytest.raises(StorageFailed, match=r"cannot write .*base/5/.*: No such file"):
+        ground.copy("1", found=found)
+
+
+@as_user
+def test_a_file_that_cannot_be_read_is_named(ground: Ground) -> None:
+    (ground.pgdata / "base/5/77").chmod(0)
+    with pytest.raises(StorageFailed, match=r"cannot read .*/base/5/77: Permission denied"):
+        ground.copy("1")
+
+
+@as_user
+def test_the_first_failure_ends_the_other_workers_at_once(ground: Ground) -> None:
+    """Even one that would wait for minutes, by its bandwidth limit."""
+    lay(ground.pgdata / "base/5/9001", b"shut!" * LARGE_BYTES)
+    (ground.pgdata / "base/5/9001").chmod(0)
+    begun = time.monotonic()
+    with pytest.raises(StorageFailed, match="base/5/9001"):
+        ground.copy("1", limit=2000)
+    assert time.monotonic() - begun < 5
+
+
+def test_a_stop_ends_all_workers(ground: Ground) -> None:
+    timer = threading.Timer(0.2, ground.stop.set)
+    timer.start()
+    begun = time.monotonic()
+    with pytest.raises(Stopped):
+        ground.copy("1", limit=2000, jobs=3)
+    assert time.monotonic() - begun < 3
+    timer.join()
