@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from barmand.fittings import compression_of
 from barmand.model.compression import Algorithm, Compression, Format, Location
 from barmand.settings import ini
 from barmand.settings.schema import Settings
-from barmand.wiring import compression_of
 
 GLOBAL = "[barmand]\nbarman_home = /srv/barman\n"
 POSTGRES = "conninfo = host=pg\narchiver = on\nbackup_method = postgres\n"

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from barmand.model.errors import ConfigInvalid
+from barmand.model.order import Reuse, TablespaceLimit
 from barmand.model.secret import Conninfo
 from barmand.settings import ini
 from barmand.settings.schema import BackupMethod, CreateSlot, LogLevel, Problem, Settings
@@ -253,10 +254,7 @@ def test_every_problem_of_every_section_is_told_at_once(etc: Etc) -> None:
         "[barman] log_levle: unknown option, did you mean log_level?",
         "[barman] check_timeout: stands there again in line 6",
         "[pg] slot_name: must be 1 to 63 of a-z, 0-9 and _, not 'My-Slot'",
-        (
-            "[pg] backup_method: is not set, and Barman's default 'rsync' is not carried by this "
-            "version: set backup_method = postgres"
-        ),
+        "[pg] ssh_command: is required by backup_method = rsync (Barman's default)",
     ]
 
 
@@ -294,7 +292,11 @@ def test_a_broken_server_is_set_aside_and_the_others_live(etc: Etc) -> None:
         ("check_timeout =", "check_timeout", "must be a whole number"),
         ("parallel_jobs = 0", "parallel_jobs", "must be from 1 to 1000, not 0"),
         ("minimum_redundancy = -1", "minimum_redundancy", "must be from 0"),
-        ("bandwidth_limit = 31", "bandwidth_limit", "must be 0 (no limit) or 32 to 1048576 KiB/s"),
+        ("bandwidth_limit = 31", "bandwidth_limit", "pg_basebackup takes 32 to 1048576 KiB/s"),
+        ("network_compression = true", "network_compression", "not possible with backup_method"),
+        ("tablespace_bandwidth_limit = t:9", "tablespace_bandwidth_limit", "not possible with"),
+        ("tablespace_bandwidth_limit = 9", "tablespace_bandwidth_limit", "must be like name:KiB/s"),
+        ("reuse_backup = link", "reuse_backup", "not possible with backup_method = postgres"),
         ("bandwidth_limit = fast", "bandwidth_limit", "not 'fast'"),
         ("create_slot = maybe", "create_slot", "must be one of manual, auto, not 'maybe'"),
         ("slot_name = a b", "slot_name", "must be 1 to 63 of a-z, 0-9 and _"),
@@ -356,14 +358,33 @@ def test_a_name_as_long_as_a_folders_name_is_fine(etc: Etc) -> None:
     assert etc.read(f"{GLOBAL}[{'a' * 255}]\n{SERVER}").servers
 
 
-@pytest.mark.parametrize("method", ["rsync", "local-rsync", "snapshot"])
-def test_a_backup_method_we_do_not_carry_sets_the_server_aside(etc: Etc, method: str) -> None:
+def test_cloud_snapshots_set_the_server_aside(etc: Etc) -> None:
     settings = etc.read(
-        f"{GLOBAL}backup_method = {method}\n[pg]\nconninfo = host=pg\narchiver=on\n"
+        f"{GLOBAL}backup_method = snapshot\n[pg]\nconninfo = host=pg\narchiver=on\n"
     )
-    assert messages(settings.broken["pg"]) == {
-        "backup_method": f"{method!r} is not carried by this version: set backup_method = postgres"
-    }
+    assert "not carried" in messages(settings.broken["pg"])["backup_method"]
+
+
+@pytest.mark.parametrize("method", ["local", "local-rsync"])
+def test_a_local_copy_needs_no_ssh(etc: Etc, method: str) -> None:
+    line = f"backup_method = {method}\nssh_command = ssh a@b\n"
+    settings = etc.read(f"{GLOBAL}[pg]\nconninfo = host=pg\narchiver = on\n{line}")
+    assert list(settings.servers) == ["pg"]
+    assert "has no effect" in messages(settings.warnings)["ssh_command"]
+
+
+def test_rsync_reads_its_own_options(etc: Etc) -> None:
+    own = (
+        "backup_method = rsync\nssh_command = ssh postgres@db1\nreuse_backup = LINK\n"
+        "network_compression = on\ntablespace_bandwidth_limit = fast:100, slow:7\n"
+    )
+    server = etc.read(f"{GLOBAL}[pg]\nconninfo = host=pg\narchiver = on\n{own}").servers["pg"]
+    assert server.ssh_command == "ssh postgres@db1"
+    assert server.reuse_backup is Reuse.LINK
+    assert server.tablespace_bandwidth_limit == (
+        TablespaceLimit("fast", 100),
+        TablespaceLimit("slow", 7),
+    )
 
 
 @pytest.mark.parametrize(
@@ -372,9 +393,6 @@ def test_a_backup_method_we_do_not_carry_sets_the_server_aside(etc: Etc, method:
         "encryption = gpg",
         "worm_mode = on",
         "primary_ssh_command = ssh barman@other",
-        "network_compression = true",
-        "tablespace_bandwidth_limit = ts:100",
-        "reuse_backup = link",
     ],
 )
 @pytest.mark.parametrize("is_inherited", [True, False])
@@ -433,8 +451,6 @@ def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
         "retention_policy = REDUNDANCY 3",
         "pre_backup_script = /bin/true",
         "post_wal_delete_retry_script = /bin/true",
-        "autogenerate_manifest = on",
-        "ssh_command = ssh postgres@pg",
         "log_file = /var/log/barman.log",
         "aws_region = eu-west-1",
         "snapshot_disks = a",
