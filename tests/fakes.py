@@ -9,7 +9,9 @@ from pathlib import Path
 from threading import Lock
 
 from barmand.catalog.memory import Catalog
-from barmand.model.backup import Backup, Cluster, Reason, Tablespace
+from barmand.model import backup as backups
+from barmand.model.backup import Backup, Cluster, Damage, Reason, Tablespace
+from barmand.model.compression import Compression
 from barmand.model.errors import Failure, PostgresFailed, Stopped, ToolFailed
 from barmand.model.event import Event
 from barmand.model.order import Order
@@ -227,6 +229,8 @@ class FakeCopyTool:
     major: int | Failure = 15
     troubles: list[Exception] = field(default_factory=list)
     """Raised by one attempt each, in mid-copy."""
+    damages: tuple[Damage, ...] = ()
+    """The bad pages that each copy tells."""
     has_manifest: bool = True
     tells_end: bool = True
     timelines: tuple[int, ...] = ()
@@ -242,6 +246,10 @@ class FakeCopyTool:
             raise self.major
         return self.major
 
+    def refusal_of(self, compression: Compression) -> str | None:
+        del compression
+        return None
+
     def copy(
         self,
         *,
@@ -249,15 +257,18 @@ class FakeCopyTool:
         tablespaces: Sequence[Tablespace],
         label: str,
         order: Order,
+        compression: Compression | None = None,
         stop: ports.Stop,
         report: ports.Report,
-    ) -> str | None:
+    ) -> backups.Told:
         del order
+        assert compression is None or not compression.is_tar, "it lays plain files only"
         self.attempts.append(label)
         try:
-            return self._copy(data, tablespaces, stop, report)
+            end_point = self._copy(data, tablespaces, stop, report)
         except OSError as error:
             raise ToolFailed("pg_basebackup ended with exit code 1", hint=str(error)) from error
+        return backups.Told(end_point, self.damages)
 
     def _copy(
         self,

@@ -38,7 +38,7 @@ def copy(
     *tablespaces: Tablespace,
     order: Order = FAST,
 ) -> str | None:
-    return tool.copy(
+    copied = tool.copy(
         data=data,
         tablespaces=tablespaces,
         label="a label",
@@ -46,6 +46,8 @@ def copy(
         stop=Stop(),
         report=told or Told(),
     )
+    assert not copied.damages
+    return copied.end_point
 
 
 # ---------------------------------------------------------------------------------------- arguments
