@@ -69,6 +69,12 @@ class Rsync:
         ]
         return self._run(words, Hearing(judge, on_entry, lambda _bytes: None), stop)
 
+    def look_at(self, folder: Path, target: Path, stop: Stop) -> Ending:
+        """Can a directory be reached and listed? Nothing is copied to `target`."""
+        words = ["--dirs", "--dry-run", *self._place(folder, target)]
+        judge = Judge(concerns=lambda _path: True, may_be_gone=lambda _path: False)
+        return self._run(words, Hearing(judge, lambda _entry: None, lambda _bytes: None), stop)
+
     def fetch(
         self,
         files: Fetch,

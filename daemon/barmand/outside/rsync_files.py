@@ -1,6 +1,8 @@
 """`backup_method = rsync` and `local-rsync`: a cluster's files through rsync, over ssh or not."""
 
 import shutil
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -8,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from barmand.model.backup import Backup, Cluster, Damage
-from barmand.model.errors import ToolFailed
+from barmand.model.errors import Failure, ToolFailed
+from barmand.model.finding import Finding
 from barmand.model.order import Order, Reuse
 from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS
 from barmand.model.progress import Phase
@@ -80,6 +83,19 @@ class RsyncFiles:
     tablespace_limits: Mapping[str, int] = field(default_factory=dict)
     connect_seconds: int = 15
     silence_seconds: int = 60
+
+    def findings(self, pgdata: str | None) -> Iterator[Finding]:
+        """Does rsync see the data directory? Never raises."""
+        name = "local data directory" if self.ssh is None else "ssh"
+        if pgdata is not None:
+            try:
+                with tempfile.TemporaryDirectory() as empty:
+                    error: Exception | None = self._rsync.look_at(
+                        Path(pgdata), Path(empty), threading.Event()
+                    ).error
+            except (Failure, OSError) as failure:
+                error = failure
+            yield Finding(name, str(error or pgdata), is_ok=error is None)
 
     def copy(self, job: CopyJob, *, stop: Halting, report: Report) -> list[Damage]:
         """Tablespaces and data directory together, balanced by bytes over the workers.
