@@ -77,8 +77,12 @@ def test_a_full_backup_restores_and_verifies(
     assert restored.psql("SELECT count(*) FROM pgbench_accounts") == "200000"
 
 
-def rows(cluster: Cluster) -> str:
-    return cluster.psql("SELECT sum(abalance) FROM pgbench_accounts")
+def test_a_check_tells_whether_the_files_can_be_reached(taking: Taking, copier: FileCopier) -> None:
+    pgdata = str(taking.cluster.data)
+    assert [finding.is_ok for finding in copier.findings(pgdata)] == [True]
+    (away,) = copier.findings(pgdata + "/away")
+    assert not away.is_ok
+    assert "away" in away.hint
 
 
 def test_balances_agree_after_a_backup_under_load(

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.processes import Process, descendants, kill_all
+from support.processes import Process, descendants, find_process
 from support.waiting import eventually
 
 SSHD = Path("/usr/sbin/sshd")
@@ -22,6 +22,7 @@ class Sshd:
     port: int = 0
     known_hosts: Path = field(init=False)
     process: subprocess.Popen[bytes] | None = None
+    seen: set[Process] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.folder.mkdir()
@@ -51,7 +52,9 @@ class Sshd:
     def children(self) -> list[Process]:
         """The connections: sshd's own processes, and what runs for them."""
         assert self.process is not None
-        return descendants(self.process.pid)
+        found = descendants(self.process.pid)
+        self.seen.update(found)
+        return found
 
     def start(self) -> "Sshd":
         self.port = self.port or _free_port()
@@ -70,10 +73,14 @@ class Sshd:
 
     def stop(self) -> None:
         if self.process is not None:
-            family = self.children
+            self.seen.update(self.children)
             self.process.kill()
             self.process.wait()
-            kill_all(family)
+            # What is frozen outlives its parent, and has another one then: only the start tells.
+            for process in self.seen:
+                found = find_process(process.pid)
+                if found is not None and found.started == process.started:
+                    found.kill()
 
     def _answers(self) -> bool:
         try:

@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from barmand.model.order import Reuse
-from barmand.outside.process import Finished, Stop, find_program, run
+from barmand.outside.process import Stop, find_program, run
 from barmand.outside.rsync_words import OUT_FORMAT, Ending, Entry, Hearing, Judge
 from barmand.outside.ssh import transport
 
@@ -70,6 +69,12 @@ class Rsync:
         ]
         return self._run(words, Hearing(judge, on_entry, lambda _bytes: None), stop)
 
+    def look_at(self, folder: Path, target: Path, stop: Stop) -> Ending:
+        """Can a directory be reached and listed? Nothing is copied to `target`."""
+        words = ["--dirs", "--dry-run", *self._place(folder, target)]
+        judge = Judge(concerns=lambda _path: True, may_be_gone=lambda _path: False)
+        return self._run(words, Hearing(judge, lambda _entry: None, lambda _bytes: None), stop)
+
     def fetch(
         self,
         files: Fetch,
@@ -95,23 +100,12 @@ class Rsync:
         ]
         return self._run(words, Hearing(judge, on_entry, on_progress), stop)
 
-    def look_at(self, file: Path, stop: Stop) -> Finished:
-        """Does the way to `file` stand open, and may it be read there? Nothing is kept."""
-        with TemporaryDirectory() as nowhere:
-            place = self._place(file.parent, Path(nowhere))
-            words = [f"--include=/{file.name}", "--exclude=*", "--recursive", *place]
-            return run(self._argv(words), stop=stop, environment=_ENVIRONMENT)
-
     def _is_narrow(self, files: Fetch) -> bool:
         """Is the way worth the work of finding differences? Else whole files are faster."""
         return self.ssh is not None and (self.network_compression or files.limit is not None)
 
     def _run(self, words: Sequence[str], hearing: Hearing, stop: Stop) -> Ending:
-        argv = self._argv(words)
-        return hearing.ending(run(argv, stop=stop, environment=_ENVIRONMENT, on_line=hearing.take))
-
-    def _argv(self, words: Sequence[str]) -> list[str]:
-        return [
+        argv = [
             str(find_program("rsync", self.path_prefix)),
             "--copy-links",
             "--perms",
@@ -124,6 +118,7 @@ class Rsync:
             f"--timeout={self.silence_seconds}",
             *words,
         ]
+        return hearing.ending(run(argv, stop=stop, environment=_ENVIRONMENT, on_line=hearing.take))
 
     def _place(self, source: Path, target: Path) -> list[str]:
         if self.ssh is None:
