@@ -213,7 +213,7 @@ def test_configuration_outside_the_data_directory_comes_too(
 def test_a_cancelled_copy_ends_backup_mode(local: Daemon, cluster: Cluster) -> None:
     local.expects("backup failed")
     with held_copy(local) as (followed, identifier):
-        assert cluster.psql(SESSIONS) != ""
+        eventually(lambda: cluster.psql(SESSIONS))
         begun = time.monotonic()
         view = ask(local, "cancel", server="main")["backup"]
         assert time.monotonic() - begun < 5
@@ -256,13 +256,13 @@ def test_a_spread_checkpoint_is_shown_and_cancelled(local: Daemon, cluster: Clus
     cluster.pgbench_init()
     cluster.psql("UPDATE pgbench_accounts SET abalance = 1")
     with follow(local, immediate_checkpoint=False) as followed:
-        eventually(lambda: phase_now(local) == "checkpoint")
+        eventually(lambda: phase_now(local) == "waiting for checkpoint")
         eventually(lambda: cluster.psql(SESSIONS))
         ask(local, "cancel", server="main")
         assert followed.exit_code() == 11
-        assert "checkpoint" in followed.phases
+        assert "waiting for checkpoint" in followed.phases
     assert cluster.psql(SESSIONS) == ""
-    assert show(local)["error"]["code"] == "Stopped"
+    assert backups(local)[0]["error"]["code"] == "Stopped"
 
 
 def test_a_frozen_session_is_given_up_at_a_cancel(local: Daemon, cluster: Cluster) -> None:
@@ -273,7 +273,7 @@ def test_a_frozen_session_is_given_up_at_a_cancel(local: Daemon, cluster: Cluste
     cluster.pgbench_init()
     cluster.psql("UPDATE pgbench_accounts SET abalance = 1")
     with follow(local, immediate_checkpoint=False) as followed:
-        eventually(lambda: phase_now(local) == "checkpoint")
+        eventually(lambda: phase_now(local) == "waiting for checkpoint")
         session = int(eventually(lambda: cluster.psql(SESSIONS)))
         os.kill(session, signal.SIGSTOP)
         begun = time.monotonic()
@@ -350,7 +350,8 @@ def test_each_option_of_backup_does_what_it_says(
         return show(local)
 
     def has_manifest(view: Json) -> bool:
-        return (home / "base" / view["backup_id"] / "data" / "backup_manifest").exists()
+        data = home / "base" / str(view["backup_id"]) / "data"
+        return (data / "backup_manifest").exists()
 
     first = take("--name", "the first", "--jobs", "4", "--check-timeout", "10")
     assert (first["name"], has_manifest(first)) == ("the first", True)
@@ -385,7 +386,7 @@ def test_progress_grows_within_one_large_file(local: Daemon, cluster: Cluster) -
     counts = [each["bytes_done"] for each in told if each["phase"] == "copying"]
     assert counts == sorted(counts)
     assert len(set(counts)) > 2
-    assert "checkpoint" in followed.phases[0] or "checking" in followed.phases[0]
+    assert followed.phases.count("copying") == 1
 
 
 # ------------------------------------------------------------------------------------- refusals
@@ -410,8 +411,8 @@ def test_a_role_that_may_not_start_backups_is_told_the_grant(
 ) -> None:
     cluster = make_cluster()
     cluster.psql("CREATE ROLE looker LOGIN REPLICATION")
-    daemon = daemon_for(cluster, **LOCAL, conninfo=cluster.conninfo.replace("user=postgres", "user=looker"),
-                        streaming_conninfo=cluster.conninfo)  # fmt: skip
+    looker = cluster.conninfo.replace("user=postgres", "user=looker")
+    daemon = daemon_for(cluster, **LOCAL, conninfo=looker, streaming_conninfo=cluster.conninfo)
     said = daemon.ctl("check", "main", check=False)
     assert said.returncode == 5
     assert "GRANT EXECUTE ON FUNCTION pg_backup_start" in said.stdout

@@ -128,8 +128,8 @@ def test_the_restored_backup_of_a_standby_is_a_primary(
     pair: Pair,
     daemon_for: Callable[..., Daemon],
     clusters: Clusters,
-    folder: Path,
     home: Path,
+    *,
     method: str,
 ) -> None:
     primary = pair.primary.conninfo
@@ -145,7 +145,7 @@ def test_the_restored_backup_of_a_standby_is_a_primary(
     data = home / "base" / view["backup_id"] / "data"
     run(pair.primary.bindir / "pg_verifybackup", "--no-parse-wal", data)
     assert view["damages"] == []
-    copy = restored(daemon, clusters, folder / "copy")
+    copy = restored(daemon, clusters, clusters.folder / "copy")
     assert copy.psql("SELECT answer FROM marker") == "42"
     assert pgbench_sums(copy) == sums
     assert not (copy.data / "standby.signal").exists()

@@ -1,4 +1,4 @@
-"""`local` and the copy file by file, over a data directory of our own and a session that is played."""
+"""`local`, the copy file by file: a data directory of our own, and a session that is played."""
 
 import os
 import threading
@@ -163,7 +163,7 @@ def test_what_postgresql_says_at_the_end_fails_the_backup(stage: Stage) -> None:
 def test_the_data_of_another_cluster_at_the_same_path_are_never_copied(stage: Stage) -> None:
     """The server runs on another machine, and here is another one at that path."""
     (stage.pgdata / "global/pg_control").write_bytes((666).to_bytes(8, "little"))
-    with pytest.raises(StorageFailed, match="is not main's data directory: .* is 666, not 73"):
+    with pytest.raises(StorageFailed, match=r"is not main's data directory: .* is 666, not 73"):
         stage.take()
 
 

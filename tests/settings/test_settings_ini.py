@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from barmand.model.errors import ConfigInvalid
+from barmand.model.order import Reuse
 from barmand.model.secret import Conninfo
 from barmand.settings import ini
 from barmand.settings.schema import BackupMethod, CreateSlot, LogLevel, Problem, Settings
@@ -253,10 +254,7 @@ def test_every_problem_of_every_section_is_told_at_once(etc: Etc) -> None:
         "[barman] log_levle: unknown option, did you mean log_level?",
         "[barman] check_timeout: stands there again in line 6",
         "[pg] slot_name: must be 1 to 63 of a-z, 0-9 and _, not 'My-Slot'",
-        (
-            "[pg] backup_method: is not set, and Barman's default 'rsync' is not carried by this "
-            "version: set backup_method = postgres"
-        ),
+        "[pg] ssh_command: is required by backup_method = rsync (Barman's default)",
     ]
 
 
@@ -294,7 +292,7 @@ def test_a_broken_server_is_set_aside_and_the_others_live(etc: Etc) -> None:
         ("check_timeout =", "check_timeout", "must be a whole number"),
         ("parallel_jobs = 0", "parallel_jobs", "must be from 1 to 1000, not 0"),
         ("minimum_redundancy = -1", "minimum_redundancy", "must be from 0"),
-        ("bandwidth_limit = 31", "bandwidth_limit", "must be 0 (no limit) or 32 to 1048576 KiB/s"),
+        ("bandwidth_limit = 31", "bandwidth_limit", "pg_basebackup takes 32 to 1048576 KiB/s"),
         ("bandwidth_limit = fast", "bandwidth_limit", "not 'fast'"),
         ("create_slot = maybe", "create_slot", "must be one of manual, auto, not 'maybe'"),
         ("slot_name = a b", "slot_name", "must be 1 to 63 of a-z, 0-9 and _"),
@@ -356,13 +354,45 @@ def test_a_name_as_long_as_a_folders_name_is_fine(etc: Etc) -> None:
     assert etc.read(f"{GLOBAL}[{'a' * 255}]\n{SERVER}").servers
 
 
-@pytest.mark.parametrize("method", ["rsync", "local-rsync", "snapshot"])
-def test_a_backup_method_we_do_not_carry_sets_the_server_aside(etc: Etc, method: str) -> None:
+def test_a_backup_method_we_do_not_carry_sets_the_server_aside(etc: Etc) -> None:
     settings = etc.read(
-        f"{GLOBAL}backup_method = {method}\n[pg]\nconninfo = host=pg\narchiver=on\n"
+        f"{GLOBAL}backup_method = snapshot\n[pg]\nconninfo = host=pg\narchiver=on\n"
     )
     assert messages(settings.broken["pg"]) == {
-        "backup_method": f"{method!r} is not carried by this version: set backup_method = postgres"
+        "backup_method": "'snapshot' is not carried: barmand copies to disks"
+    }
+
+
+def test_rsync_needs_to_be_told_how_to_connect(etc: Etc) -> None:
+    own = f"{GLOBAL}backup_method = rsync\n[pg]\nconninfo = host=pg\narchiver=on\n"
+    told = etc.read(own)
+    assert messages(told.broken["pg"]) == {"ssh_command": "is required by backup_method = rsync"}
+    assert etc.read(f"{own}ssh_command = ssh postgres@pg\n").servers["pg"]
+
+
+@pytest.mark.parametrize("method", ["local", "local-rsync"])
+def test_the_options_of_the_file_methods_are_theirs(etc: Etc, method: str) -> None:
+    settings = etc.read(
+        f"{GLOBAL}backup_method = {method}\n[pg]\nconninfo = host=pg\narchiver=on\n"
+        "reuse_backup = link\nautogenerate_manifest = on\nbandwidth_limit = 1\n"
+    )
+    server = settings.servers["pg"]
+    assert (server.reuse_backup, server.autogenerate_manifest) == (Reuse.LINK, True)
+    assert (server.bandwidth_limit, server.backup_method.value) == (1, method)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["network_compression = true", "tablespace_bandwidth_limit = ts:100", "reuse_backup = link"],
+)
+@pytest.mark.parametrize("is_inherited", [True, False])
+def test_what_pg_basebackup_cannot_do_sets_the_server_aside(
+    etc: Etc, line: str, *, is_inherited: bool
+) -> None:
+    common, own = (line, "") if is_inherited else ("", line)
+    settings = etc.read(f"{GLOBAL}{common}\n[pg]\n{SERVER}{own}\n")
+    assert messages(settings.broken["pg"]) == {
+        line.partition(" ")[0]: "is not possible with backup_method = postgres"
     }
 
 
@@ -372,9 +402,6 @@ def test_a_backup_method_we_do_not_carry_sets_the_server_aside(etc: Etc, method:
         "encryption = gpg",
         "worm_mode = on",
         "primary_ssh_command = ssh barman@other",
-        "network_compression = true",
-        "tablespace_bandwidth_limit = ts:100",
-        "reuse_backup = link",
     ],
 )
 @pytest.mark.parametrize("is_inherited", [True, False])
@@ -434,8 +461,6 @@ def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
         "pre_backup_script = /bin/true",
         "post_wal_delete_retry_script = /bin/true",
         "backup_compression = zstd",
-        "autogenerate_manifest = on",
-        "ssh_command = ssh postgres@pg",
         "log_file = /var/log/barman.log",
         "aws_region = eu-west-1",
         "snapshot_disks = a",

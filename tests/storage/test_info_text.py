@@ -113,7 +113,7 @@ def backups(draw: st.DrawFn) -> Backup:
         server="main",
         id=ID,
         status=status,
-        method=draw(st.sampled_from(["postgres", "rsync-concurrent"])),
+        method=draw(st.sampled_from(["postgres", "rsync", "local-rsync"])),
         name=draw(maybe_line),
         queued_at=datetime.strptime(ID, "%Y%m%dT%H%M%S").astimezone(),
         started_at=copied.begin_time if copied else None,

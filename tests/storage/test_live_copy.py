@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from storage.test_pages import sealed
 
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.model.pgdata import RelationFile
@@ -15,6 +14,7 @@ from barmand.storage import live_copy
 from barmand.storage.live_copy import PIECE_BYTES, LiveCopy, Looks, Seen
 from barmand.storage.manifest import Algorithm, digest
 from barmand.storage.pages import PAGE_BYTES
+from storage.test_pages import sealed
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 KERNEL = Looks(None, None)
@@ -126,7 +126,7 @@ def test_a_link_is_followed(source: Path, target: Path, tmp_path: Path) -> None:
 def test_a_file_of_an_older_backup_is_never_written_again(source: Path, target: Path) -> None:
     source.write_text("new")
     target.write_text("old")
-    with pytest.raises(StorageFailed, match="cannot write .*target: File exists"):
+    with pytest.raises(StorageFailed, match=r"cannot write .*target: File exists"):
         copier(SUMS).copy(source, target, None)
     assert target.read_text() == "old"
 

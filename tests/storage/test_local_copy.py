@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from barmand.model.errors import Stopped, StorageFailed
+from barmand.storage import local_copy
 from barmand.storage.data_tree import LARGE_BYTES, Survey, Tree, survey
 from barmand.storage.live_copy import Looks
 from barmand.storage.local_copy import LocalCopy, Reference
@@ -206,10 +207,8 @@ def test_a_reference_deleted_in_mid_copy_costs_a_copy_and_no_file(ground: Ground
     assert len(read_checksums(ground.home("2") / "data")) == 302
 
 
-def test_a_younger_file_whose_reference_is_gone_is_copied(ground: Ground, tmp_path: Path) -> None:
+def test_a_younger_file_whose_reference_is_gone_is_copied(tmp_path: Path) -> None:
     lay(tmp_path / "one", b"1")
-    from barmand.storage import local_copy  # noqa: PLC0415 - looked into by this test alone
-
     assert not local_copy._same(tmp_path / "one", tmp_path / "gone")
 
 
@@ -249,21 +248,21 @@ def test_what_postgresql_drops_is_left_out_of_backup_and_manifest(ground: Ground
 def test_what_postgresql_never_drops_must_be_there(ground: Ground) -> None:
     found = ground.look("1")
     (ground.pgdata / "PG_VERSION").unlink()
-    with pytest.raises(StorageFailed, match="cannot read .*/PG_VERSION: No such file"):
+    with pytest.raises(StorageFailed, match=r"cannot read .*/PG_VERSION: No such file"):
         ground.copy("1", found=found)
 
 
 def test_a_backup_folder_that_goes_away_is_no_vanished_file(ground: Ground) -> None:
     found = ground.look("1")
     shutil.rmtree(ground.home("1") / "data/base/5")
-    with pytest.raises(StorageFailed, match="cannot write .*base/5/.*: No such file"):
+    with pytest.raises(StorageFailed, match=r"cannot write .*base/5/.*: No such file"):
         ground.copy("1", found=found)
 
 
 @as_user
 def test_a_file_that_cannot_be_read_is_named(ground: Ground) -> None:
     (ground.pgdata / "base/5/77").chmod(0)
-    with pytest.raises(StorageFailed, match="cannot read .*/base/5/77: Permission denied"):
+    with pytest.raises(StorageFailed, match=r"cannot read .*/base/5/77: Permission denied"):
         ground.copy("1")
 
 
