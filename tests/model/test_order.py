@@ -3,7 +3,7 @@
 import pytest
 
 from barmand.model.errors import UsageError
-from barmand.model.order import MAX_RATE, MIN_RATE, Order, Wish
+from barmand.model.order import MAX_RATE, MIN_RATE, Order, Reuse, Wish
 
 ORDER = Order(immediate_checkpoint=True, retry_times=3, retry_sleep=5.0, bandwidth_limit=4000)
 
@@ -27,8 +27,8 @@ def test_a_limit_of_zero_lifts_the_servers() -> None:
     "wish",
     [
         Wish(),
-        Wish(reuse_backup="off"),
-        Wish(manifest=True),
+        Wish(reuse=Reuse.OFF),
+        Wish(makes_manifest=True),
         Wish(jobs=8),
         Wish(bandwidth_limit=0),
         Wish(bandwidth_limit=MIN_RATE),
@@ -36,15 +36,15 @@ def test_a_limit_of_zero_lifts_the_servers() -> None:
     ],
 )
 def test_what_pg_basebackup_can_do_is_accepted(wish: Wish) -> None:
-    wish.refuse_what_postgres_cannot()
+    wish.refuse_for("postgres")
 
 
 @pytest.mark.parametrize(
     ("wish", "option"),
     [
-        (Wish(reuse_backup="link"), "--reuse-backup"),
-        (Wish(reuse_backup="copy"), "--reuse-backup"),
-        (Wish(manifest=False), "--no-manifest"),
+        (Wish(reuse=Reuse.LINK), "--reuse-backup"),
+        (Wish(reuse=Reuse.COPY), "--reuse-backup"),
+        (Wish(makes_manifest=False), "--no-manifest"),
         (Wish(bandwidth_limit=MIN_RATE - 1), "--bwlimit 31"),
         (Wish(bandwidth_limit=MAX_RATE + 1), "--bwlimit 1048577"),
         (Wish(incremental="last"), "--incremental"),
@@ -52,12 +52,21 @@ def test_what_pg_basebackup_can_do_is_accepted(wish: Wish) -> None:
 )
 def test_what_pg_basebackup_cannot_do_is_refused_by_its_option(wish: Wish, option: str) -> None:
     with pytest.raises(UsageError, match=option):
-        wish.refuse_what_postgres_cannot()
+        wish.refuse_for("postgres")
 
 
-def test_more_jobs_than_one_are_said_to_be_ignored() -> None:
-    assert Wish(jobs=4).ignored_by_postgres() == (
+@pytest.mark.parametrize("method", ["local", "local-rsync", "rsync"])
+def test_the_file_methods_take_what_pg_basebackup_cannot(method: str) -> None:
+    Wish(reuse=Reuse.LINK, makes_manifest=False, bandwidth_limit=1).refuse_for(method)
+    with pytest.raises(UsageError, match="--incremental"):
+        Wish(incremental="last").refuse_for(method)
+
+
+def test_what_changes_nothing_is_said() -> None:
+    assert Wish(jobs=4).ignored_by("postgres") == (
         "--jobs is ignored: pg_basebackup copies in one stream",
     )
-    assert Wish(jobs=1).ignored_by_postgres() == ()
-    assert Wish().ignored_by_postgres() == ()
+    (words,) = Wish(reuse=Reuse.COPY).ignored_by("local")
+    assert words.startswith("--reuse-backup copy changes nothing")
+    for wish, method in ((Wish(jobs=1), "postgres"), (Wish(jobs=4), "local"), (Wish(), "rsync")):
+        assert wish.ignored_by(method) == ()
