@@ -109,6 +109,10 @@ def test_each_command_is_what_the_daemon_understands(line: str, request_: AnyReq
         ("--reuse-backup copy m", StartBackup(servers=["m"], reuse_backup="copy")),
         ("--manifest m", StartBackup(servers=["m"], manifest=True)),
         ("--no-manifest m", StartBackup(servers=["m"], manifest=False)),
+        ("--jobs-start-batch-size 2 m", StartBackup(servers=["m"], jobs_start_batch_size=2)),
+        ("--jobs-start-batch-period 5 m", StartBackup(servers=["m"], jobs_start_batch_period=5)),
+        ("--keepalive-interval 0 m", StartBackup(servers=["m"], keepalive_interval=0)),
+        ("--check-timeout 5 m", StartBackup(servers=["m"], check_timeout=5)),
         ("--incremental last m", StartBackup(servers=["m"], incremental="last")),
     ],
 )  # fmt: skip

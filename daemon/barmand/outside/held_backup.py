@@ -78,7 +78,7 @@ class HeldBackup:
         `keepalive_seconds`: how often the idle session is spoken to; 0 is never.
         """
         server = self.postgres.server
-        with _translated(server, stop), self.postgres.session() as connection:
+        with self.postgres.session() as connection, _translated(server, stop):
             version = connection.info.server_version
             connection.execute("SET statement_timeout = 0")
             if version >= IDLE_TIMEOUT_SINCE:
