@@ -132,9 +132,9 @@ def test_packed_by_barman_and_arrived_plain_is_the_same(archive: WalArchive, pac
     [
         b"\x28\xb5\x2f\xfdzstd",
         b"\x04\x22\x4d\x18lz4",
-        gzip.compress(b"wal")[:-6],
-        gzip.compress(b"wal")[:-6] + b"000000",
-        gzip.compress(b"wal" * 99)[:12] + b"\xff\xff\xff\xff",
+        gzip.compress(b"wal", mtime=0)[:-6],
+        gzip.compress(b"wal", mtime=0)[:-6] + b"000000",
+        gzip.compress(b"wal" * 99, mtime=0)[:12] + b"\xff\xff\xff\xff",
         bz2.compress(b"wal")[:8] + b"damage damage",
         lzma.compress(b"wal")[:14] + b"damage damage",
     ],

@@ -9,13 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from barmand.model.backup import Tablespace
-from barmand.model.errors import ToolFailed
+from barmand.model.errors import StorageFailed, ToolFailed
 from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.model.secret import Conninfo
 from barmand.outside.postgres import without_password
 from barmand.outside.process import Finished, Stop, find_program, run, version_of
+
+log = structlog.get_logger()
 
 _KIBIBYTE = 1024
 _PROGRESS = re.compile(r"\s*(\d+)/(\d+) kB \(")
@@ -67,6 +71,10 @@ class PgBasebackup:
             environment=environment,
             on_line=words.take,
         )
+        if finished.exit_code != 0 and any("No space left" in line for line in finished.tail):
+            raise StorageFailed(
+                f"the disk of {data} is full", hint="Free space there, or make it larger."
+            )
         if finished.exit_code != 0:
             raise ToolFailed(_reason(finished), hint=_tail(finished))
         return words.end_point
@@ -115,6 +123,8 @@ class _Words:
         elif ended := _END_POINT.search(line):
             self.end_point = ended[1]
         else:
+            if "still waiting for all required WAL" in line:
+                log.warning("PostgreSQL waits for its archive_command", said=line)
             for words, phase in _PHASES:
                 if words in line:
                     self._report(phase, None, None)

@@ -211,7 +211,8 @@ class Desk:
 def _verdict(view: BackupView) -> int:
     if view.error is not None:
         return view.error.exit_code
-    return 0 if view.status == Status.DONE else CheckFailed.exit_code
+    is_safe = view.status == Status.DONE and not view.missing_wal_count
+    return 0 if is_safe else CheckFailed.exit_code
 
 
 def _key(backup: Backup) -> Key:
