@@ -144,6 +144,7 @@ class FakePostgres:
     is_standby: bool = False
     wal_level: str = "replica"
     archive_mode: str = "on"
+    archiving_fails: bool = False
     reads_settings: bool = True
     switches_wal: bool = True
     starts_backups: bool = True
@@ -181,6 +182,7 @@ class FakePostgres:
             is_standby=self.is_standby,
             wal_level=self.wal_level,
             archive_mode=self.archive_mode,
+            archiving_fails=self.archiving_fails,
             reads_settings=self.reads_settings,
             switches_wal=self.switches_wal,
             starts_backups=self.starts_backups,

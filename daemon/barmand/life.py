@@ -74,7 +74,7 @@ class Daemon:
             reload_house=self._reload_house,
             queueing=threading.Lock(),
         )
-        self._control = Control(daemon.control_socket, _rights(daemon), self._desk.answer)
+        self._control = Control(daemon.control_socket, rights_of(daemon), self._desk.answer)
 
     def live(self) -> None:
         """Until TERM or INT. What was started is stopped in the opposite order, come what may."""
@@ -270,7 +270,7 @@ def _at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]
     ]
 
 
-def _rights(daemon: DaemonSettings) -> Rights:
+def rights_of(daemon: DaemonSettings) -> Rights:
     """Raises ConfigInvalid for a group that does not exist."""
     numbers: list[int | None] = []
     for option, name in (

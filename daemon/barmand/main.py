@@ -2,13 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
 
 from barmand import __version__
-from barmand.life import Daemon
+from barmand.life import Daemon, rights_of
 from barmand.model.errors import BUG_EXIT_CODE, ConfigInvalid, Failure
+from barmand.outside.postgres import parse_conninfo
 from barmand.service import journal
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
@@ -24,7 +26,7 @@ def main() -> None:
     try:
         settings = read(arguments.config)
         if arguments.check_config:
-            sys.exit(_tell_settings(settings))
+            sys.exit(_tell_settings(settings, _foreign_problems(settings)))
         journal.configure(settings.daemon.log_level.value)
         Daemon(settings).live()
     except Failure as failure:
@@ -55,16 +57,34 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _tell_settings(settings: Settings) -> int:
+def _foreign_problems(settings: Settings) -> list[str]:
+    """What only the machine and libpq can judge."""
+    problems: list[str] = []
+    try:
+        rights_of(settings.daemon)
+    except ConfigInvalid as failure:
+        problems.append(failure.message)
+    for name, server in settings.servers.items():
+        for option in ("conninfo", "streaming_conninfo", "primary_conninfo", "wal_conninfo"):
+            try:
+                parse_conninfo(getattr(server, option) or server.conninfo)
+            except ConfigInvalid as failure:
+                problems.append(f"[{name}] {option}: {failure.message}")
+    return problems
+
+
+def _tell_settings(settings: Settings, more: Sequence[str]) -> int:
     for warning in settings.warnings:
         sys.stdout.write(f"warning: {warning}\n")
     for problem in settings.problems:
         sys.stdout.write(f"problem: {problem}\n")
+    for words in more:
+        sys.stdout.write(f"problem: {words}\n")
     healthy = ", ".join(settings.servers) or "none"
     sys.stdout.write(f"servers: {healthy}\n")
     if settings.broken:
         sys.stdout.write(f"put aside: {', '.join(settings.broken)}\n")
-    return ConfigInvalid.exit_code if settings.problems else 0
+    return ConfigInvalid.exit_code if settings.problems or more else 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """WAL that arrives: taken in once and whole, and the backups that it makes safe."""
 
+import os
+
 import pytest
 
 from barmand.model.backup import Backup, Status
@@ -329,3 +331,26 @@ def test_a_segment_that_came_back_after_a_crash_is_the_same(bench: Bench) -> Non
     bench.pass_wal()
     assert arrivals(bench) == []
     assert runs(bench) == [Run(1, 7, 7)]
+
+
+# --------------------------------------------------------------------- segments that are not right
+def test_a_segment_under_its_neighbours_name_is_set_aside(bench: Bench) -> None:
+    path = bench.layout.incoming / segment_name(9)
+    path.write_bytes(wal_segment(8))
+    bench.pass_wal()
+    assert bench.archived() == []
+    assert [kept.name.rpartition(".")[2] for kept in bench.layout.errors.iterdir()] == ["misnamed"]
+
+
+def test_a_truncated_archived_segment_is_missing_again_and_heals(bench: Bench) -> None:
+    backup = bench.done_backup()
+    archived = bench.layout.wal(segment_name(3))
+    whole = archived.read_bytes()
+    os.truncate(archived, MB // 2)
+    bench.archive.look_at(backup)
+    assert bench.archive.missing(bench.now(backup)) == [Run(1, 3, 3)]
+    (bench.layout.incoming / segment_name(3)).write_bytes(whole)
+    bench.pass_wal()
+    assert bench.archive.missing(bench.now(backup)) == []
+    assert archived.read_bytes() == whole
+    assert [kept.name.rpartition(".")[2] for kept in bench.layout.errors.iterdir()] == ["damaged"]

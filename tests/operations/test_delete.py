@@ -1,5 +1,6 @@
 """One backup goes, with the WAL that only it needed; an interruption is gone on with."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from threading import Lock
@@ -168,6 +169,7 @@ def test_of_a_directory_with_4096_segments_only_what_may_go_goes(bench: Bench) -
         folder.mkdir(exist_ok=True)
         for number in range(first, last + 1):
             (folder / segment_name(number)).touch()
+            os.truncate(folder / segment_name(number), MB)
         held = [(Run(1, first, last), 0)]
         bench.catalog.wal_runs.adopt("main", held, segment_size=MB, now=bench.clock())
 

@@ -25,7 +25,11 @@ def target(tmp_path: Path) -> Path:
 def plan(
     bench: Bench, backup: Backup, target: Path, until: Target = Target.END_OF_WAL, **moved: str
 ) -> Plan:
-    return bench.restore.plan(bench.now(backup), target, until, moved)
+    """Tablespaces that are not moved are sent, by name, to where they were."""
+    there = bench.now(backup)
+    spaces = there.cluster.tablespaces if there.cluster else ()
+    places = {space.name: space.location for space in spaces} | moved
+    return bench.restore.plan(there, target, until, places)
 
 
 def run(bench: Bench, made: Plan, stop: Stop | None = None) -> Restored:

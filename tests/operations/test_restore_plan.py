@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_be_written_is_refused(
 def test_a_missing_segment_is_named(bench: Bench, target: Path, until: Target) -> None:
     backup = bench.done_backup()
     forget(bench, 3)
-    with pytest.raises(Refused, match=rf"1 WAL segment.*not in the archive: {segment_name(3)}"):
+    with pytest.raises(Refused, match=rf"1 WAL segment.*not whole.*: {segment_name(3)}"):
         plan(bench, backup, target, until)
 
 
@@ -194,13 +194,16 @@ def test_what_only_barman_can_restore_is_refused(
 # -------------------------------------------------------------------------------------- tablespaces
 
 
-def test_a_tablespace_goes_where_it_was_or_where_it_is_sent(
+def test_a_tablespace_goes_where_it_is_sent_and_nowhere_unasked(
     bench: Bench, target: Path, tmp_path: Path
 ) -> None:
     backup = with_tablespace(bench, tmp_path / "live")
-    (there,) = plan(bench, backup, target).places.values()
-    (moved,) = plan(bench, backup, target, moved={"fast": str(tmp_path / "new")}).places.values()
-    assert (there.path, moved.path) == (tmp_path / "live", tmp_path / "new")
+    with pytest.raises(Refused, match="tablespace 'fast' needs a place") as refused:
+        plan(bench, backup, target)
+    assert f"--tablespace 'fast:{tmp_path / 'live'}'" in (refused.value.hint or "")
+    for place in (tmp_path / "live", tmp_path / "new"):
+        (space,) = plan(bench, backup, target, moved={"fast": str(place)}).places.values()
+        assert space.path == place
 
 
 def test_the_live_place_of_a_tablespace_is_never_overwritten(
@@ -209,7 +212,7 @@ def test_the_live_place_of_a_tablespace_is_never_overwritten(
     live = tmp_path / "live"
     (live / "PG_15_202209061").mkdir(parents=True)
     with pytest.raises(Refused, match=f"{live} is not empty"):
-        plan(bench, with_tablespace(bench, live), target)
+        plan(bench, with_tablespace(bench, live), target, moved={"fast": str(live)})
 
 
 def test_a_tablespace_that_the_backup_does_not_have_is_not_found(

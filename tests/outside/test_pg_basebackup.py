@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from barmand.model.backup import Tablespace
-from barmand.model.errors import Stopped, ToolFailed
+from barmand.model.errors import Stopped, StorageFailed, ToolFailed
 from barmand.model.order import Order
 from barmand.model.positions import end_of, start_of
 from barmand.model.progress import Phase
@@ -127,15 +127,21 @@ def test_an_end_point_that_it_does_not_tell_is_none(tmp_path: Path) -> None:
     assert copy(stand_in(tmp_path, "exit 0"), tmp_path) is None
 
 
+def test_a_full_disk_is_our_own_and_not_the_tools_failure(tmp_path: Path) -> None:
+    script = 'echo "pg_basebackup: error: could not write: No space left on device" >&2; exit 1'
+    with pytest.raises(StorageFailed, match="is full"):
+        copy(stand_in(tmp_path, script), tmp_path)
+
+
 def test_its_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
     script = (
         'echo "   10/100 kB (10%), 0/1 tablespace" >&2;'
-        'echo "pg_basebackup: error: could not write: No space left on device" >&2; exit 1'
+        'echo "pg_basebackup: error: could not write: Input/output error" >&2; exit 1'
     )
     with pytest.raises(ToolFailed) as failed:
         copy(stand_in(tmp_path, script), tmp_path)
     assert failed.value.message == (
-        "pg_basebackup ended with exit code 1: could not write: No space left on device"
+        "pg_basebackup ended with exit code 1: could not write: Input/output error"
     )
     assert failed.value.hint is not None
     assert "kB" not in failed.value.hint

@@ -205,14 +205,33 @@ def test_without_its_directory_nothing_is_streamed(watched: Watched, tmp_path: P
 
 
 # ------------------------------------------------------------------------------------------ pauses
+class Unreachable:
+    """A server that answers nobody: no stream ever flows."""
+
+    def slot(self, name: str) -> None:
+        raise PostgresFailed(f"cannot ask for {name}")
+
+    def create_slot(self, name: str) -> None:
+        raise AssertionError(f"{name} was never asked for")
+
+
 @pytest.mark.parametrize(
-    ("steady", "expected"),
-    [(3600, [0.05, 0.1, 0.2, 0.2]), (0, [0.05, 0.05, 0.05, 0.05])],
-    ids=["they grow to the longest", "a steady stream begins them again"],
+    ("has_slot", "steady", "expected"),
+    [
+        (False, 3600, [0.05, 0.1, 0.2, 0.2]),
+        (False, 0, [0.05, 0.05, 0.05, 0.05]),
+        (True, 3600, [0.05, 0.05, 0.05, 0.05]),
+    ],
+    ids=["they grow to the longest", "a long attempt begins anew", "a stream that flowed too"],
 )
-def test_the_pauses_between_attempts(tmp_path: Path, steady: float, expected: list[float]) -> None:
+def test_the_pauses_between_attempts(
+    tmp_path: Path, has_slot: bool, steady: float, expected: list[float]
+) -> None:
     watched = Watched(Pauses(first=0.05, longest=0.2, steady=steady))
-    watched.receivers.serve({"main": source(tmp_path, break_off)})
+    broken = source(tmp_path, break_off)
+    if not has_slot:
+        broken = replace(broken, keeper=Unreachable(), slot_name="barmand", makes_slot=True)
+    watched.receivers.serve({"main": broken})
     try:
         eventually(lambda: len(watched.pauses) >= len(expected), PATIENCE)
     finally:

@@ -119,7 +119,10 @@ def _translated(path: Path) -> Iterator[None]:
     except exc.IntegrityError:
         raise
     except exc.DatabaseError as error:
-        raise StorageFailed(f"state database {path}: {error.orig}", hint=REPAIR_HINT) from error
+        words = str(error.orig)
+        is_full = "full" in words
+        hint = "Free space on its file system; nothing is damaged." if is_full else REPAIR_HINT
+        raise StorageFailed(f"state database {path}: {words}", hint=hint) from error
 
 
 def _demand_whole(connection: Connection, path: Path) -> None:

@@ -11,10 +11,10 @@ from barmand.catalog.backups import Backups
 from barmand.catalog.events import Events
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_runs import WalRuns
-from barmand.model.backup import Backup, Status
+from barmand.model.backup import RESTORABLE, Backup, Status
 from barmand.model.errors import StorageFailed
 from barmand.model.event import Event
-from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of, missing
+from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of, missing, runs_of
 from barmand.operations.ports import Clock
 from barmand.operations.record import Record
 from barmand.storage.arrivals import arrivals
@@ -81,6 +81,7 @@ class Archive:
         """
         with self.guard:
             backup = self.backups.get(self.server, backup.id)
+            self._drop_lost(backup)
             return self._judge(backup) if backup.status is Status.WAITING_FOR_WALS else backup
 
     def missing(self, backup: Backup) -> list[Run]:
@@ -105,6 +106,26 @@ class Archive:
         ]
         if lost:
             self.wal_runs.extend(self.server, lost, segment_size=size, now=self.now())
+
+    def _drop_lost(self, backup: Backup) -> None:
+        """Rows tell what was archived; what is not whole on disk any more counts as missing."""
+        needed, cluster = backup.needed(), backup.cluster
+        if needed is None or cluster is None or backup.status not in RESTORABLE:
+            return
+        held = self.wal_runs.of_server(self.server)
+        lost = [
+            segment
+            for segment in needed.segments()
+            if any(segment in run for run in held)
+            and not self.wals.is_whole(segment.name(cluster.segment_size), cluster.segment_size)
+        ]
+        if lost:
+            gone = [run for run, _ in runs_of((segment, 0) for segment in lost)]
+            self.wal_runs.cut(self.server, gone)
+            names = names_of(gone, cluster.segment_size, NAMED_SEGMENTS)
+            facts = {"lost": len(lost), "segments": names}
+            if self._tell_once("archived WAL lost or damaged", facts, backup):
+                log.error("archived WAL lost or damaged", backup_id=backup.id, **facts)
 
     def _judge(self, backup: Backup) -> Backup:
         gaps = self.missing(backup)
@@ -145,10 +166,21 @@ class Archive:
         except ValueError as error:
             self._set_aside(path, "unknown", str(error))
             return True
+        if header.page_address != segment.number * size or header.timeline > segment.timeline:
+            why = f"its first page says {format_lsn(header.page_address)}, which is another segment"
+            self._set_aside(path, "misnamed", why)
+            return True
+        self._make_way(path.name, size)
         if self._put(path):
             self.wal_runs.extend(self.server, [(segment, size)], segment_size=size, now=self.now())
             log.debug("segment archived", segment=path.name)
         return True
+
+    def _make_way(self, name: str, segment_size: int) -> None:
+        """An archived segment that is not whole any more must not keep a whole one out."""
+        archived = self.wals.path(name)
+        if archived is not None and not self.wals.is_whole(name, segment_size):
+            self._set_aside(archived, "damaged", "it was in the archive, but it is not whole")
 
     def _put(self, path: Path) -> bool:
         """True when the archive holds that very content; it is durable then."""
@@ -179,8 +211,9 @@ class Archive:
         return any(found)
 
     def _take_in(self, segment: Segment, segment_size: int) -> bool:
-        path = self.wals.path(segment.name(segment_size))
-        if path is None:
+        name = segment.name(segment_size)
+        path = self.wals.path(name)
+        if path is None or not self.wals.is_whole(name, segment_size):
             return False
         held = [(segment, size_of(path))]
         self.wal_runs.extend(self.server, held, segment_size=segment_size, now=self.now())

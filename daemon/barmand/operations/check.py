@@ -104,6 +104,9 @@ class Check:
         if self.takes_pushed_wal and self.receiver is None:
             is_on = readiness.archive_mode in ("on", "always")
             yield Finding("archive_mode", f"it is {readiness.archive_mode}", is_ok=is_on)
+        if readiness.archive_mode != "off" and readiness.archiving_fails:
+            hint = "it fails: PostgreSQL would wait for it at the end of a backup; see its log"
+            yield Finding("archive_command", hint, is_ok=False)
         if self.receiver is not None:
             yield compatible("pg_receivewal", self.receiver, readiness.version)
             yield self._slot() if self.slot_name is not None else self._receiving()
@@ -115,7 +118,7 @@ class Check:
         except PostgresFailed as error:
             return failed(name, error)
         if slot is None:
-            hint = f"slot {self.slot_name} does not exist; `create_slot = auto` makes it"
+            hint = f"slot {self.slot_name} does not exist; with `create_slot = auto` it is made"
             return Finding(name, hint, is_ok=False)
         if not slot.has_reserved_wal:
             return Finding(name, f"slot {self.slot_name} reserves no WAL", is_ok=False)

@@ -15,11 +15,12 @@ import structlog
 from barmand.catalog.backups import Backups
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import Refused
+from barmand.model.errors import Refused, StorageFailed
 from barmand.model.retention import Reach, removable
 from barmand.operations.ports import Clock, Stop
 from barmand.storage import backup_info
 from barmand.storage.durable import remove_tree
+from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
 from barmand.storage.wals import WalArchive
 
@@ -43,6 +44,9 @@ class Delete:
         """
         with self.guard:
             backup = self.backups.get(backup.server, backup.id)
+            why_not = complaint(self.layout, is_known=False)
+            if why_not is not None:
+                raise StorageFailed(f"backup {backup.id} cannot be deleted: {why_not}")
             if backup.status is not Status.DELETING:
                 self._refuse_needed(backup)
                 backup = self.backups.move(backup, backup.deleting(), now=self.now(), actor=actor)
@@ -51,7 +55,11 @@ class Delete:
     def go_on(self, backup: Backup, *, stop: Stop) -> int:
         """Carry out a deletion that has begun, now or in an earlier life. A step may come twice."""
         log.info("deletion started", backup_id=backup.id)
-        backup_info.mark_deleting(self.layout, backup.id)
+        try:
+            backup_info.mark_deleting(self.layout, backup.id)
+        except StorageFailed as failure:
+            # A full disk takes no mark, and deleting is how to free it; the row says it already.
+            log.warning("deletion not marked on disk", error=failure.message)
         remove_tree(self.layout.backup(backup.id), stop)
         removed = self._remove_wal(backup)
         backup_info.forget(self.layout, backup.id)

@@ -70,6 +70,9 @@ class Readiness(Protocol):
     def archive_mode(self) -> str: ...
 
     @property
+    def archiving_fails(self) -> bool: ...
+
+    @property
     def reads_settings(self) -> bool: ...
 
     @property

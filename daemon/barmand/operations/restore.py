@@ -67,7 +67,7 @@ class Restore:
     ) -> Plan:
         """Raises Refused, NotFound, StorageFailed; writes nothing.
 
-        `moved` names the folder of a tablespace; the others go where they were.
+        `moved` names the folder of each tablespace: none goes where it was without being told.
         """
         needed, cluster = backup.needed(), backup.cluster
         if backup.status not in RESTORABLE or needed is None or cluster is None:
@@ -145,14 +145,17 @@ class Restore:
                 Run(segment.timeline, segment.number, segment.number)
                 for run in wanted
                 for segment in run.segments()
-                if not self.wals.holds(segment.name(size))
+                if not self.wals.is_whole(segment.name(size), size)
             ]
         if gaps:
             count = sum(gap.last - gap.first + 1 for gap in gaps)
             names = ", ".join(names_of(gaps, size, 3))
             raise Refused(
-                f"{count} WAL segment(s) that this restore needs are not in the archive: {names}",
-                hint="With --target-immediate only the WAL of the backup itself is needed.",
+                f"{count} WAL segment(s) that this restore needs are not whole in the archive: "
+                f"{names}",
+                hint=None
+                if target is Target.IMMEDIATE
+                else "With --target-immediate only the WAL of the backup itself is needed.",
             )
         return wanted
 
@@ -162,9 +165,14 @@ class Restore:
         unknown = sorted(set(moved) - {space.name for space in tablespaces})
         if unknown:
             raise NotFound(f"the backup has no tablespace {unknown[0]!r}")
-        return {
-            space: Destination(Path(moved.get(space.name, space.location))) for space in tablespaces
-        }
+        left = [space for space in tablespaces if space.name not in moved]
+        if left:
+            raise Refused(
+                f"tablespace {left[0].name!r} needs a place: its own may be a running cluster's",
+                hint="Say where each shall lie, even if it is the old place: "
+                + " ".join(f"--tablespace '{each.name}:{each.location}'" for each in left),
+            )
+        return {space: Destination(Path(moved[space.name])) for space in tablespaces}
 
     def _lay_out(
         self,

@@ -11,7 +11,7 @@ from threading import Event
 
 from barmand.model.backup import Tablespace, Told
 from barmand.model.compression import Algorithm, Compression, Location
-from barmand.model.errors import ToolFailed
+from barmand.model.errors import StorageFailed, ToolFailed
 from barmand.model.order import Order
 from barmand.model.secret import Conninfo
 from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
@@ -88,6 +88,10 @@ class PgBasebackup:
             return Told(words.end_point)
         if finished.exit_code == 1 and words.is_only_damaged:
             return Told(words.end_point, words.damages)
+        if any("No space left" in line for line in finished.tail):
+            raise StorageFailed(
+                f"the disk of {data} is full", hint="Free space there, or make it larger."
+            )
         raise ToolFailed(_reason(finished), hint=_tail(finished))
 
 

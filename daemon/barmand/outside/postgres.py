@@ -53,6 +53,8 @@ SELECT current_setting('server_version_num')::int AS version,
        pg_is_in_recovery() AS is_standby,
        current_setting('wal_level') AS wal_level,
        current_setting('archive_mode') AS archive_mode,
+       (SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)
+          FROM pg_stat_archiver) AS archiving_fails,
        pg_has_role('pg_read_all_settings', 'USAGE') AS reads_settings,
        has_function_privilege('pg_switch_wal()', 'EXECUTE') AS switches_wal,
        bool_and(has_function_privilege(backup.oid, 'EXECUTE')) AS starts_backups,
@@ -76,6 +78,7 @@ class Readiness:
     is_standby: bool
     wal_level: str
     archive_mode: str
+    archiving_fails: bool
     reads_settings: bool
     switches_wal: bool
     starts_backups: bool

@@ -213,7 +213,8 @@ def _verdict(view: BackupView) -> int:
         return view.error.exit_code
     if view.damages:
         return PostgresFailed.exit_code
-    return 0 if view.status == Status.DONE else CheckFailed.exit_code
+    is_safe = view.status == Status.DONE and not view.missing_wal_count
+    return 0 if is_safe else CheckFailed.exit_code
 
 
 def _key(backup: Backup) -> Key:

@@ -24,9 +24,9 @@ class Pauses:
     """Between attempts, in seconds: each twice the one before, from `first` to `longest`."""
 
     first: float = 1.0
-    longest: float = 60.0
+    longest: float = 15.0
     steady: float = 60.0
-    """A stream that held this long begins again with the shortest pause."""
+    """A stream that flowed, or held this long, begins again with the shortest pause."""
 
 
 PAUSES = Pauses()
@@ -142,11 +142,12 @@ class Receivers:
                 except Stopped:
                     break
                 except Failure as failure:
+                    _give_up_lost(source, failure)
                     self._tell_lost(source, failure.message)
                 except Exception:
                     log.exception("receiver ended in a fault of barmand")
                     self._tell_lost(source, "a fault of barmand; its journal has the traceback")
-                if monotonic() - begun > self._pauses.steady:
+                if self.is_streaming(source.server) or monotonic() - begun > self._pauses.steady:
                     pause = self._pauses.first
                 self._change(source.server, state=State.PAUSING, attempt_at=monotonic() + pause)
                 stop.wait(pause)
@@ -180,6 +181,18 @@ class Receivers:
     def _set(self, server: str, receiving: Receiving) -> None:
         with self._lock:
             self._states[server] = receiving
+
+
+def _give_up_lost(source: Source, failure: Failure) -> None:
+    """Where PostgreSQL has removed what comes next, the half segment leads nowhere: without it
+    the stream goes on at the slot. What lies between is lost, and told.
+    """
+    if "has already been removed" not in f"{failure.message}\n{failure.hint}":
+        return
+    for path in source.directory.glob("*.partial"):
+        if kind_of(path.name) is WalKind.PARTIAL:
+            remove_file(path)
+            log.error("WAL lost: PostgreSQL has removed it before it was received", since=path.name)
 
 
 def _clear_padding(directory: Path) -> None:

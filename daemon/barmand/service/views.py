@@ -104,12 +104,10 @@ def receiver_view(receiving: Receiving | None, slot_name: str | None) -> Receive
 
 def _gaps(backup: Backup, catalog: Catalog) -> list[Run] | None:
     match backup.status:
-        case Status.WAITING_FOR_WALS:
+        case Status.WAITING_FOR_WALS | Status.DONE:
             needed = backup.needed()
             held = list(catalog.wal_runs.of_server(backup.server))
             return [] if needed is None else missing(needed, held)
-        case Status.DONE:
-            return []
         case _:
             return None
 

@@ -14,6 +14,9 @@ log = structlog.get_logger()
 _ARRIVED = flags.CLOSE_WRITE | flags.MOVED_TO | flags.ONLYDIR
 
 
+SETTLE_SECONDS = 0.2
+
+
 class Watcher:
     """`on_arrival` is told the server. The poll is the safety net for what inotify cannot see."""
 
@@ -99,6 +102,12 @@ class Watcher:
                 ready = {key.fd for key, _ in selector.select()}
                 if self._bell in ready:
                     return
+                # pg_receivewal syncs a segment once more after giving it its name: let it, before
+                # the archive takes that name away. Files that come together ring together.
+                selector.unregister(self._inotify.fileno())
+                if selector.select(SETTLE_SECONDS):
+                    return
+                selector.register(self._inotify.fileno(), selectors.EVENT_READ)
                 self._ring()
 
     def _ring(self) -> None:

@@ -55,6 +55,11 @@ def holds_same(archived: Path, arrived: Path) -> bool:
             return _are_equal_unpacked(one, other)
 
 
+def is_packed(path: Path) -> bool:
+    with at_the_disk("read", path):
+        return _opener(path) is not _open_plain
+
+
 def _opener(path: Path) -> Callable[[Path], BufferedIOBase] | None:
     with _open_plain(path) as file:
         head = file.read(8)

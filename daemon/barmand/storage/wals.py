@@ -12,7 +12,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from barmand.model.wal import SEGMENT_SIZES, Run, Segment, WalKind, kind_of
-from barmand.storage.compression import holds_same
+from barmand.storage.compression import holds_same, is_packed
 from barmand.storage.disk import at_the_disk, open_regular
 from barmand.storage.durable import (
     make_directory,
@@ -114,6 +114,11 @@ class WalArchive:
                 return path
             self.layout.wals.stat()
         return None
+
+    def is_whole(self, name: str, segment_size: int) -> bool:
+        """Is it there, with all its bytes? A packed one is as long as it is."""
+        path = self.path(name)
+        return path is not None and (size_of(path) == segment_size or is_packed(path))
 
     def segments(self, segment_size: int) -> Iterator[tuple[Segment, int]]:
         """Each archived segment and its bytes on disk, by name."""
