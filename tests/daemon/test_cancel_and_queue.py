@@ -187,23 +187,32 @@ def test_a_name_finds_its_backup_and_is_used_once(daemon: Daemon) -> None:
     done(daemon, name="before the upgrade é")
 
 
-def test_options_that_cannot_be_honoured_are_refused_before_anything_starts(
-    daemon: Daemon,
-) -> None:
-    for option in (
+@pytest.mark.parametrize(
+    "option",
+    [
         {"reuse_backup": "link"},
         {"manifest": False},
         {"bwlimit": 31},
         {"bwlimit": 1024 * 1024 + 1},
         {"incremental": "last"},
-        {"retry_times": -1},
-        {"retry_sleep": "soon"},
-        {"jobs": 0},
-        {"nonsense": True},
-    ):
+    ],
+    ids=str,
+)
+def test_options_that_the_method_cannot_honour_are_a_problem_of_that_server(
+    daemon: Daemon, option: Json
+) -> None:
+    result = ask(daemon, "backup", servers=["main"], **option)
+    (problem,) = result["problems"]
+    assert (result["exit_code"], problem["error"]["exit_code"], problem["server"]) == (2, 2, "main")
+    assert next(iter(option)).replace("_", "-") in problem["error"]["message"]
+    assert backups(daemon) == []
+
+
+def test_options_that_make_no_sense_are_refused_before_anything_starts(daemon: Daemon) -> None:
+    for option in ({"retry_times": -1}, {"retry_sleep": "soon"}, {"jobs": 0}, {"nonsense": True}):
         error = refusal(daemon, "backup", servers=["main"], **option)
         assert error["exit_code"] == 2, option
-        assert next(iter(option)).replace("_", "-") in error["message"].replace("_", "-")
+        assert next(iter(option)) in error["message"]
     assert backups(daemon) == []
 
 
