@@ -18,6 +18,10 @@ from barmand.settings.schema import Settings
 log = structlog.get_logger()
 
 DEFAULT_CONFIG = Path("/etc/barmand.conf")
+CONNECTIONS = (
+    *("conninfo", "streaming_conninfo", "primary_conninfo"),
+    *("wal_conninfo", "wal_streaming_conninfo"),
+)
 
 
 def main() -> None:
@@ -65,9 +69,11 @@ def _foreign_problems(settings: Settings) -> list[str]:
     except ConfigInvalid as failure:
         problems.append(failure.message)
     for name, server in settings.servers.items():
-        for option in ("conninfo", "streaming_conninfo", "primary_conninfo", "wal_conninfo"):
+        given = {getattr(server, option): option for option in reversed(CONNECTIONS)}
+        for conninfo, option in given.items():  # one that another defaults to is judged once
             try:
-                parse_conninfo(getattr(server, option) or server.conninfo)
+                if conninfo is not None:
+                    parse_conninfo(conninfo)
             except ConfigInvalid as failure:
                 problems.append(f"[{name}] {option}: {failure.message}")
     return problems

@@ -135,7 +135,7 @@ def test_ctrl_c_elsewhere_is_quiet(format_: str, endless: Endless) -> None:
         ) as client,
     ):
         assert endless.began.wait(10)
-        time.sleep(0.2)
+        time.sleep(0.2)  # the client waits for its answer by then
         client.send_signal(signal.SIGINT)
         _, err = client.communicate(timeout=10)
         endless.end.set()

@@ -326,10 +326,21 @@ def test_a_tablespace_is_restored_elsewhere_and_the_live_one_is_not_touched(
     assert (home / "base" / view["backup_id"] / str(space["oid"])).is_dir()
     cluster.stop()
     before = {name: sha256(data).digest() for name, data in everything_in(live).items()}
-    in_place = refusal(
+    unasked = refusal(
         daemon, "restore", server="main", backup="last", destination=str(folder / "copy")
     )
+    assert "tablespace 'odd' needs a place" in unasked["message"]
+    assert str(live) in unasked["hint"]
+    in_place = refusal(
+        daemon,
+        "restore",
+        server="main",
+        backup="last",
+        destination=str(folder / "copy"),
+        tablespaces={"odd": str(live)},
+    )
     assert str(live) in in_place["message"]
+    assert not (folder / "copy").exists()
     copy = restored(daemon, clusters, folder / "copy", tablespaces={"odd": str(moved)})
     assert copy.psql("SELECT sum(number) FROM kept") == "500500"
     assert copy.psql(

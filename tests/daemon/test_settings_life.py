@@ -71,6 +71,19 @@ def test_the_check_of_a_bad_configuration_tells_every_problem_at_once(folder: Pa
     assert "put aside: main, other" in told.stdout
 
 
+def test_the_check_tells_what_only_the_machine_and_libpq_can_judge(
+    cluster: Cluster, folder: Path
+) -> None:
+    options = {**server_options(cluster), "conninfo": "host=x dbnam=s3cret"}
+    config = folder / "barmand.conf"
+    config.write_text(ini(folder, {"main": options}, control_group="nosuchgroup"))
+    told = barmand("--config", config, "--check-config")
+    assert told.returncode == 9
+    assert "there is no group 'nosuchgroup'" in told.stdout
+    assert told.stdout.count("[main] conninfo: not a connection string") == 1
+    assert "streaming_conninfo" not in told.stdout
+
+
 def test_a_daemon_whose_global_section_is_bad_does_not_start(folder: Path) -> None:
     config = folder / "barmand.conf"
     config.write_text(ini(folder, {}, wal_poll_interval="often", log_levl="INFO"))

@@ -354,3 +354,14 @@ def test_a_truncated_archived_segment_is_missing_again_and_heals(bench: Bench) -
     assert bench.archive.missing(bench.now(backup)) == []
     assert archived.read_bytes() == whole
     assert [kept.name.rpartition(".")[2] for kept in bench.layout.errors.iterdir()] == ["damaged"]
+
+
+def test_what_is_not_whole_is_not_taken_in_at_start_either(bench: Bench) -> None:
+    bench.done_backup()
+    archived = bench.layout.wal(segment_name(9))
+    archived.parent.mkdir(exist_ok=True)
+    archived.write_bytes(wal_segment(9)[: MB // 2])
+    bench.archive.heal()
+    assert not any(
+        9 in range(run.first, run.last + 1) for run in bench.catalog.wal_runs.of_server("main")
+    )

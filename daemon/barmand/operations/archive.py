@@ -103,6 +103,7 @@ class Archive:
             (segment, count)
             for segment, count in self.wals.segments(size)
             if not any(segment in run for run in known)
+            and self.wals.is_whole(segment.name(size), size)
         ]
         if lost:
             self.wal_runs.extend(self.server, lost, segment_size=size, now=self.now())

@@ -2,7 +2,8 @@
 
 The protocol is JSON-RPC 2.0, one message a line. A request's `params` is one of the `Request`
 classes, by its method's name; a result is one of the `Reply` classes. `barmanctl -f json` prints a
-result as it is, so these are its documented shapes too; `format` counts their versions.
+result as it is, so these are its documented shapes too; `format` counts their versions. This file
+is long because it is a table: each shape once, and all of them side by side.
 """
 
 from datetime import datetime
