@@ -25,6 +25,7 @@ from barmand.service.receivers import Receivers
 from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.signals import Signals
+from barmand.service.wal_desk import WalDesk
 from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
 from barmand.settings.schema import DaemonSettings, Settings
@@ -71,6 +72,7 @@ class Daemon:
                 self._schedule.next_ring,
                 local_now(),
             ),
+            wal=WalDesk(self._catalog, self._runner),
             reload_house=self._reload_house,
             queueing=threading.Lock(),
         )

@@ -12,8 +12,6 @@ from barmand.ctl.commands import ALIASES, COMMANDS
 from barmand.model.errors import UsageError
 from barmand.wire.lines import read_call
 from barmand.wire.messages import (
-    METHODS,
-    AnyRequest,
     AskStatus,
     Cancel,
     CheckBackup,
@@ -30,6 +28,7 @@ from barmand.wire.messages import (
     ShowServers,
     StartBackup,
 )
+from barmand.wire.methods import METHODS, AnyRequest
 
 
 def asked(line: str) -> AnyRequest:

@@ -12,10 +12,8 @@ from jsonschema.exceptions import ValidationError
 
 from barmand.wire.lines import failure_line, note_line, result_line
 from barmand.wire.messages import (
-    METHODS,
     NOTES,
     AnyNote,
-    AnyRequest,
     BackupListReply,
     BackupReply,
     BackupsReply,
@@ -29,6 +27,7 @@ from barmand.wire.messages import (
     StatusReply,
     WarningNote,
 )
+from barmand.wire.methods import METHODS, AnyRequest
 from barmand.wire.schema import document, render
 from ctl import samples
 

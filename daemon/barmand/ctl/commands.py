@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 from barmand.ctl import backup_command, values
+from barmand.ctl.command import Command
+from barmand.ctl.wal_commands import WAL_COMMANDS
 from barmand.model.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
-    Params = dict[str, Any]
+    from barmand.ctl.command import Params
 
 ALL = "all"
-
-
-class Command:
-    """`add` gives a parser the command's own options; `params` makes what is sent of them."""
-
-    def __init__(
-        self,
-        meaning: str,
-        add: Callable[[argparse.ArgumentParser], None],
-        params: Callable[[argparse.Namespace], Params],
-    ) -> None:
-        self.meaning = meaning
-        self.add = add
-        self.params = params
 
 
 def _nothing(_parser: argparse.ArgumentParser) -> None:
@@ -141,6 +126,7 @@ COMMANDS = {
     "check-backup": Command("look for its WAL now", _add_backup, _one_backup_params),
     "delete": Command("delete one backup", _add_backup, _one_backup_params),
     "restore": Command("lay a cluster out from a backup", _add_restore, _restore_params),
+    **WAL_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
     "list-servers": Command("the servers", _nothing, _no_params),
     "show-servers": Command("the settings in force", _add_servers, _servers_params),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from barmand.ctl import wal_pages
 from barmand.ctl.screen import Screen
 from barmand.ctl.story import Story
 from barmand.ctl.watching import Watch
@@ -104,4 +105,5 @@ _SENTENCES = {
     "check-backup": _backup,
     "delete": _deleted,
     "restore": _restored,
+    **wal_pages.SENTENCES,
 }

@@ -34,7 +34,8 @@ from barmand.wire.lines import (
     refusal,
     result_line,
 )
-from barmand.wire.messages import AnyNote, AnyRequest, Ping, Reply
+from barmand.wire.messages import AnyNote, Ping, Reply
+from barmand.wire.methods import AnyRequest
 
 log = structlog.get_logger()
 

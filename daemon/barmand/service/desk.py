@@ -19,10 +19,10 @@ from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.views import backup_view
+from barmand.service.wal_desk import WalDesk
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
     AnyNote,
-    AnyRequest,
     AskStatus,
     BackupReply,
     BackupView,
@@ -45,6 +45,8 @@ from barmand.wire.messages import (
     StartBackup,
     WarningNote,
 )
+from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.wal_messages import WalRequest
 
 log = structlog.get_logger()
 
@@ -62,11 +64,17 @@ class Desk:
     catalog: Catalog
     runner: Runner
     looking: Looking
+    wal: WalDesk
     reload_house: Callable[[], House]
     queueing: threading.Lock
 
     def answer(self, request: AnyRequest, who: str) -> Answer:
         """Raises Failure, before or between replies."""
+        if isinstance(request, WalRequest):
+            return self.wal.answer(request, self.house)
+        return self._answer(request, who)
+
+    def _answer(self, request: OwnRequest, who: str) -> Answer:
         match request:
             case StartBackup():
                 yield from self._backup(request, who)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import msgspec
 
 from barmand.model.errors import BUG_EXIT_CODE, Failure, UsageError
-from barmand.wire.messages import METHODS, AnyNote, AnyRequest, ErrorView, Reply
+from barmand.wire.messages import AnyNote, ErrorView, Reply
+from barmand.wire.methods import METHODS, AnyRequest
 
 LINE_BYTES = 1 << 20
 """The longest request; a longer one is refused and its connection closed."""

@@ -362,25 +362,6 @@ class Reload(Request, frozen=True, kw_only=True):
     result = ReloadReply
 
 
-AnyRequest = (
-    Ping
-    | AskStatus
-    | StartBackup
-    | Cancel
-    | ListBackups
-    | ShowBackup
-    | CheckBackup
-    | Delete
-    | Restore
-    | CheckServer
-    | ListServers
-    | ShowServers
-    | Reload
-)
-
-METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
-
-
 # -------------------------------------------------------------------------------- notifications
 class Note(Struct, frozen=True, kw_only=True):
     """Comes before the result of a long request; `method` is its name on the wire."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from barmand.wire.messages import METHODS, NOTES, PROTOCOL_VERSION, ErrorView
+from barmand.wire.messages import NOTES, PROTOCOL_VERSION, ErrorView
+from barmand.wire.methods import METHODS
 
 
 def document() -> dict[str, Any]:

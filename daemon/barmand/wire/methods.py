@@ -1,0 +1,39 @@
+"""Every request there is, by its method's name."""
+
+from barmand.wire.messages import (
+    AskStatus,
+    Cancel,
+    CheckBackup,
+    CheckServer,
+    Delete,
+    ListBackups,
+    ListServers,
+    Ping,
+    Reload,
+    Restore,
+    ShowBackup,
+    ShowServers,
+    StartBackup,
+)
+from barmand.wire.wal_messages import WalRequest
+
+OwnRequest = (
+    Ping
+    | AskStatus
+    | StartBackup
+    | Cancel
+    | ListBackups
+    | ShowBackup
+    | CheckBackup
+    | Delete
+    | Restore
+    | CheckServer
+    | ListServers
+    | ShowServers
+    | Reload
+)
+"""All but those about WAL."""
+
+AnyRequest = OwnRequest | WalRequest
+
+METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
