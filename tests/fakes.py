@@ -18,6 +18,7 @@ from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
+from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
@@ -27,6 +28,7 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.wal_health import WalHealth
 from barmand.outside.postgres import Identity, Readiness, Slot
 from barmand.storage.layout import Layout
 from barmand.storage.wals import WalArchive
@@ -375,6 +377,7 @@ class Bench:
     restore: Restore
     restart: Restart
     rebuild: Rebuild
+    accounts: Accounts
 
     def queue(self, name: str | None = None) -> Backup:
         return self.catalog.backups.queue(
@@ -439,6 +442,15 @@ def bench_over(
     tool, wals, guard, rung = FakeCopyTool(postgres), WalArchive(layout), Lock(), list[str]()
     record = Record(catalog.backups, layout, clock)
     method = ByPgBasebackup(layout, tool, clock, clock.seconds)
+    wal_health = WalHealth(
+        server="main",
+        layout=layout,
+        wal_gaps=catalog.wal_gaps,
+        wal_runs=catalog.wal_runs,
+        most_waiting=None,
+        oldest=None,
+        now=clock,
+    )
     check = Check(
         server="main",
         layout=layout,
@@ -450,6 +462,7 @@ def bench_over(
         slot_name=None,
         is_receiving=lambda: True,
         takes_pushed_wal=True,
+        wal_health=wal_health,
     )
     archive = Archive(
         server="main",
@@ -514,8 +527,10 @@ def bench_over(
             backups=catalog.backups,
             servers=catalog.servers,
             wal_runs=catalog.wal_runs,
+            wal_gaps=catalog.wal_gaps,
             now=clock,
         ),
+        accounts=Accounts("main", wals, catalog.wal_runs, guard, clock),
     )
 
 

@@ -37,6 +37,7 @@ log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
+COMPARE_EVERY = timedelta(days=1)
 _SHUT_DOWN = "barmand was shut down"
 _READ_AT_START = (
     *("state_directory", "control_socket", "control_group", "monitor_group"),
@@ -94,6 +95,7 @@ class Daemon:
             life.callback(self._runner.stop, _SHUT_DOWN)
             self._watcher.start()
             life.callback(self._watcher.stop)
+            self._schedule.repeat("compare", self._compare, COMPARE_EVERY)
             self._schedule.start(
                 self._poll, timedelta(seconds=self._settings.daemon.wal_poll_interval)
             )
@@ -167,6 +169,15 @@ class Daemon:
         for name, kit in self._desk.house.kits.items():
             if kit.is_active:
                 self._ring_archive(name)
+
+    def _compare(self) -> None:
+        """Slow and seldom: every archived file looked for, whatever the catalogue believes."""
+        for name, kit in self._desk.house.kits.items():
+            if kit.is_active:
+                self._runner.ring(f"compare {name}", self._of_kit(name, self._compare_one))
+
+    def _compare_one(self, kit: Kit) -> None:
+        kit.accounts.compare(self._runner.stopping.is_set)
 
     def _start_scheduled(self, server: str) -> str:
         """The backup's id. A ring that overlaps with a running backup is skipped, with an event."""

@@ -18,6 +18,7 @@ from barmand.fittings import (
     told,
     wal_server_of,
 )
+from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
@@ -26,6 +27,7 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic
 from barmand.service.house import House, Kit
 from barmand.service.receivers import Receivers
@@ -68,6 +70,15 @@ class Builder:
         source = source_of(server, layout)
         record = Record(catalog.backups, layout, local_now)
         method = method_of(server, layout, postgres, catalog.backups)
+        wal_health = WalHealth(
+            server=server.name,
+            layout=layout,
+            wal_gaps=catalog.wal_gaps,
+            wal_runs=catalog.wal_runs,
+            most_waiting=server.max_incoming_wals_queue,
+            oldest=server.last_wal_maximum_age,
+            now=local_now,
+        )
         check = Check(
             server=server.name,
             layout=layout,
@@ -79,6 +90,7 @@ class Builder:
             slot_name=server.slot_name if server.streaming_archiver else None,
             is_receiving=lambda: self.receivers.is_streaming(server.name),
             takes_pushed_wal=server.archiver,
+            wal_health=wal_health,
         )
         archive = Archive(
             server=server.name,
@@ -146,8 +158,11 @@ class Builder:
                 backups=catalog.backups,
                 servers=catalog.servers,
                 wal_runs=catalog.wal_runs,
+                wal_gaps=catalog.wal_gaps,
                 now=local_now,
             ),
+            accounts=Accounts(server.name, wals, catalog.wal_runs, guard, local_now),
+            wal_health=wal_health,
         )
 
 

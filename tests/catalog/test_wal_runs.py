@@ -62,7 +62,7 @@ def test_whatever_comes_and_goes_the_rows_tell_what_is_held(
         if deed == "extend":
             extend(wal_runs, server, what)  # type: ignore[arg-type] # as drawn beside the word
         else:
-            wal_runs.cut(server, what)  # type: ignore[arg-type] # as drawn beside the word
+            wal_runs.cut(server, what, NOW)  # type: ignore[arg-type] # as drawn beside the word
         getattr(plain, deed)(what)
         for each, expected in servers:
             assert wal_runs.of_server(each) == expected.runs
@@ -93,7 +93,7 @@ def test_a_run_knows_its_bytes(catalog: Catalog) -> None:
     held = [(Segment(1, 1), 10), (Segment(1, 3), 20), (Segment(1, 2), 30), (Segment(2, 9), 40)]
     catalog.wal_runs.extend("main", held, segment_size=MB, now=NOW)
     assert total_bytes(catalog) == 100
-    catalog.wal_runs.cut("main", [Run(1, 2, 2)])
+    catalog.wal_runs.cut("main", [Run(1, 2, 2)], NOW)
     assert total_bytes(catalog) == 80
 
 

@@ -74,6 +74,7 @@ _DONE = BackupView(
     parent_backup_id=None,
     missing_wals=[],
     missing_wal_count=0,
+    wal_gaps=[],
     damages=[],
     progress=None,
     error=None,
@@ -87,7 +88,8 @@ def backup(**changes: Any) -> BackupView:
 def queued(**changes: Any) -> BackupView:
     known = {"server", "backup_id", "name", "status", "method", "queued_at", "tablespaces"}
     unknown = dict.fromkeys(set(BackupView.__struct_fields__) - known)
-    return backup(**{**unknown, "status": "QUEUED", "tablespaces": [], "damages": [], **changes})
+    empty: dict[str, Any] = {"tablespaces": [], "damages": [], "wal_gaps": []}
+    return backup(**{**unknown, **empty, "status": "QUEUED", **changes})
 
 
 def waiting(missing: int = 1) -> BackupView:
@@ -156,6 +158,13 @@ def server_status(**changes: Any) -> ServerStatus:
         last_archived_wal="000000010000000000000009",
         last_archived_at=at(30),
         archived_wals=9,
+        archived_wal_bytes=9 << 24,
+        wals_last_hour=2,
+        wal_bytes_last_hour=2 << 24,
+        wals_last_day=8,
+        wal_bytes_last_day=8 << 24,
+        waiting_wals=1,
+        wal_gaps=[],
         next_scheduled_backup=at(59),
     )
     return msgspec.structs.replace(status, **changes)

@@ -205,3 +205,18 @@ def test_the_copy_of_a_home_is_adopted_under_another_path(
     start_again(moved)
     assert moved.catalog.backups.of_server("main") == [backup]
     assert backup_info.load(moved.layout, backup.id) == backup
+
+
+def test_holes_that_a_backup_would_be_replayed_through_are_gaps(
+    bench: Bench, forget: Callable[[], Bench]
+) -> None:
+    backup = bench.done_backup()
+    last = bench.needs(backup)[-1]
+    for number in (last + 1, last + 2, last + 5):
+        lay_segment(bench.layout.incoming, number)
+    bench.pass_wal()
+    bench.layout.wal(segment_name(last + 1)).unlink()
+    again = forget()
+    start_again(again)
+    missing = [gap.run for gap in again.catalog.wal_gaps.of_server("main")]
+    assert missing == [Run(1, last + 1, last + 1), Run(1, last + 3, last + 4)]

@@ -37,7 +37,7 @@ def lose(bench: Bench, number: int) -> None:
 
 
 def forget(bench: Bench, number: int) -> None:
-    bench.catalog.wal_runs.cut("main", [Run(1, number, number)])
+    bench.catalog.wal_runs.cut("main", [Run(1, number, number)], bench.clock())
     lose(bench, number)
 
 

@@ -27,7 +27,6 @@ from barmand.service.peers import Peer, Rights
 from barmand.wire.lines import LINE_BYTES
 from barmand.wire.messages import (
     AnyNote,
-    AnyRequest,
     Cancel,
     ErrorView,
     ListServers,
@@ -38,6 +37,7 @@ from barmand.wire.messages import (
     ServersReply,
     ShowBackup,
 )
+from barmand.wire.methods import AnyRequest
 from support.daemon import Rpc
 from support.waiting import eventually
 

@@ -9,6 +9,8 @@ from barmand.catalog.events import Events
 from barmand.catalog.holds import Holds
 from barmand.catalog.schedule_runs import ScheduleRuns
 from barmand.catalog.servers import Servers
+from barmand.catalog.wal_gaps import WalGaps
+from barmand.catalog.wal_hours import WalHours
 from barmand.catalog.wal_runs import WalRuns
 
 
@@ -20,6 +22,8 @@ class Catalog:
     holds: Holds
     schedule_runs: ScheduleRuns
     servers: Servers
+    wal_gaps: WalGaps
+    wal_hours: WalHours
     wal_runs: WalRuns
 
     @property
@@ -40,5 +44,7 @@ def open_catalog(path: Path) -> Catalog:
         holds=Holds(database),
         schedule_runs=ScheduleRuns(database),
         servers=Servers(database),
+        wal_gaps=WalGaps(database),
+        wal_hours=WalHours(database),
         wal_runs=WalRuns(database),
     )

@@ -138,6 +138,42 @@ wal_runs = Table(
     Column("changed_at", Instant, nullable=False),
 )
 
+wal_gaps = Table(
+    "wal_gaps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("server", Text, nullable=False),
+    Column("timeline", Integer, nullable=False),
+    Column("first", Integer, nullable=False),
+    Column("last", Integer, nullable=False),
+    Column("segment_size", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("found_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("actor", Text),
+    Column("reason", Text),
+)
+Index(None, wal_gaps.c.server, wal_gaps.c.state)
+
+wal_branches = Table(
+    "wal_branches",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("timeline", Integer, primary_key=True),
+    Column("parent", Integer, nullable=False),
+    Column("first", Integer, nullable=False),
+)
+
+wal_hours = Table(
+    "wal_hours",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("hour", Instant, primary_key=True),
+    Column("segments", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+)
+
 events = Table(
     "events",
     metadata,

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, Delete, Row, delete, func, insert, select
 
 from barmand.catalog import rows
 from barmand.catalog.database import Database
+from barmand.catalog.wal_gaps import Found, branch_of, close_around, open_gap, retire
+from barmand.catalog.wal_hours import note_arrivals
 from barmand.model.wal import Run, Segment
 
 _runs = rows.wal_runs
@@ -26,17 +28,18 @@ class WalRuns:
 
     def of_server(self, server: str) -> Sequence[Run]:
         with self.database.reading() as connection:
-            found = connection.execute(
-                select(_runs)
-                .where(_runs.c.server == server)
-                .order_by(_runs.c.timeline, _runs.c.first)
-            )
-            return [Run(row.timeline, row.first, row.last) for row in found]
+            return _runs_of(connection, server)
 
     def count(self, server: str) -> int:
         """How many segments we hold."""
         with self.database.reading() as connection:
             total = select(func.coalesce(func.sum(_runs.c.last - _runs.c.first + 1), 0))
+            return int(connection.execute(total.where(_runs.c.server == server)).scalar_one())
+
+    def bytes(self, server: str) -> int:
+        """How many bytes they take on our disk."""
+        with self.database.reading() as connection:
+            total = select(func.coalesce(func.sum(_runs.c.bytes), 0))
             return int(connection.execute(total.where(_runs.c.server == server)).scalar_one())
 
     def last_archived(self, server: str) -> LastArchived | None:
@@ -65,11 +68,20 @@ class WalRuns:
     def extend(
         self, server: str, held: Iterable[tuple[Segment, int]], *, segment_size: int, now: datetime
     ) -> None:
-        """Take in segments with their bytes on disk; one that is held already changes nothing."""
+        """Take in segments with their bytes on disk; one that is held already changes nothing.
+
+        What is missing between them and what was held before is a gap at once; what arrives in a
+        gap heals it.
+        """
         with self.database.writing() as connection:
-            for segment, size in held:
-                held_now = _Held(segment, size, segment_size)
-                _take_in(connection, server, held_now, now)
+            new = [
+                held_now
+                for segment, size in held
+                if _take_in(connection, server, held_now := _Held(segment, size, segment_size), now)
+            ]
+            close_around(connection, server, [each.segment for each in new], now)
+            if new:
+                note_arrivals(connection, server, now, len(new), sum(each.bytes for each in new))
 
     def adopt(
         self, server: str, held: Iterable[tuple[Run, int]], *, segment_size: int, now: datetime
@@ -89,11 +101,21 @@ class WalRuns:
                     )
                 )
 
-    def cut(self, server: str, gone: Iterable[Run]) -> None:
-        """Take out segments that were removed from the archive."""
+    def cut(self, server: str, gone: Iterable[Run], now: datetime) -> None:
+        """Take out segments that were removed from the archive, for nobody needs them."""
         with self.database.writing() as connection:
             for run in gone:
                 _take_out(connection, server, run)
+            retire(connection, server, _runs_of(connection, server), now)
+
+    def lose(
+        self, server: str, lost: Sequence[Run], *, segment_size: int, why: str, now: datetime
+    ) -> None:
+        """Take out segments that are not whole in the archive any more: they are gaps."""
+        with self.database.writing() as connection:
+            for run in lost:
+                _take_out(connection, server, run)
+                open_gap(connection, Found(server, segment_size, now, why), run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +125,15 @@ class _Held:
     segment_size: int
 
 
-def _take_in(connection: Connection, server: str, held: _Held, now: datetime) -> None:
+def _runs_of(connection: Connection, server: str) -> list[Run]:
+    found = connection.execute(
+        select(_runs).where(_runs.c.server == server).order_by(_runs.c.timeline, _runs.c.first)
+    )
+    return [Run(row.timeline, row.first, row.last) for row in found]
+
+
+def _take_in(connection: Connection, server: str, held: _Held, now: datetime) -> bool:
+    """False for a segment that was held already."""
     timeline, number = held.segment.timeline, held.segment.number
     near = connection.execute(
         select(_runs)
@@ -116,7 +146,9 @@ def _take_in(connection: Connection, server: str, held: _Held, now: datetime) ->
         .order_by(_runs.c.first)
     ).all()
     if any(row.first <= number <= row.last for row in near):
-        return
+        return False
+    if not near:
+        _judge_beginning(connection, server, held, now)
     for row in near:
         connection.execute(_same(row))
     connection.execute(
@@ -130,6 +162,36 @@ def _take_in(connection: Connection, server: str, held: _Held, now: datetime) ->
             changed_at=now,
         )
     )
+    return True
+
+
+def _judge_beginning(connection: Connection, server: str, held: _Held, now: datetime) -> None:
+    """A run begins. Behind the newest segment of its timeline, what lies between is missing.
+
+    An older one that comes again after its neighbours were removed tells of no gap.
+    """
+    timeline, number = held.segment.timeline, held.segment.number
+    newest = _newest(connection, server, timeline)
+    first = newest + 1 if newest is not None else _beginning(connection, server, timeline)
+    if first is not None and first < number:
+        found = Found(server, held.segment_size, now, "WAL behind it has arrived")
+        open_gap(connection, found, Run(timeline, first, number - 1))
+
+
+def _beginning(connection: Connection, server: str, timeline: int) -> int | None:
+    """The first segment of a timeline that leaves one whose WAL we hold; None where untold."""
+    branch = branch_of(connection, server, timeline)
+    if branch is None or _newest(connection, server, branch.parent) is None:
+        return None
+    return branch.first
+
+
+def _newest(connection: Connection, server: str, timeline: int) -> int | None:
+    last = select(func.max(_runs.c.last)).where(
+        _runs.c.server == server, _runs.c.timeline == timeline
+    )
+    newest: int | None = connection.execute(last).scalar_one()
+    return newest
 
 
 def _take_out(connection: Connection, server: str, gone: Run) -> None:

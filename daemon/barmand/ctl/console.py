@@ -60,6 +60,7 @@ def _page(method: str, result: Message) -> Page:
         "list-servers": server_pages.server_list,
         "show-servers": server_pages.server_details,
         "status": server_pages.status,
+        **wal_pages.PAGES,
     }[method](result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from barmand.ctl.wal_pages import gap_words
 from barmand.ctl.words import minute, moment, progress_words, size, size_exactly, span, told, wals
 
 TYPE_CHECKING = False
@@ -107,6 +108,8 @@ def _positions(backup: View) -> Facts:
             "begin": _position(backup["begin_lsn"], backup["begin_wal"]),
             "end": _position(backup["end_lsn"], backup["end_wal"]),
             "missing": wals(backup["missing_wals"], backup["missing_wal_count"]),
+            "gaps behind": [f"{gap_words(gap)} ({gap['state']})" for gap in backup["wal_gaps"]]
+            or "none",
         },
     )
 

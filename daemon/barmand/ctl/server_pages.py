@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from barmand.ctl.pages import Facts, Table
-from barmand.ctl.words import minute, moment, progress_words, span, told
+from barmand.ctl.wal_pages import gap_words
+from barmand.ctl.words import minute, moment, progress_words, size, span, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +127,10 @@ def _server_status(server: View) -> Facts:
             "backups failed": str(server["failed_backups"]),
             "WAL receiver": _receiver(server["receiver"]),
             "last WAL": _last_wal(server),
-            "WAL archived": str(server["archived_wals"]),
+            "WAL archived": f"{server['archived_wals']}, {size(server['archived_wal_bytes'])}",
+            "WAL of late": _of_late(server),
+            "WAL waiting": told(server["waiting_wals"]),
+            "WAL gaps": _gaps(server["wal_gaps"]),
             "next backup": moment(server["next_scheduled_backup"]),
         },
     )
@@ -139,6 +143,18 @@ def _of(view: View | None, name: str) -> str:
 def _last_wal(server: View) -> str:
     segment, when = server["last_archived_wal"], server["last_archived_at"]
     return f"{segment}, {moment(when)}" if segment and when else told(segment)
+
+
+def _of_late(server: View) -> list[str]:
+    return [
+        f"{server[f'wals_last_{past}']} in the last {past}, "
+        f"{size(server[f'wal_bytes_last_{past}'])}"
+        for past in ("hour", "day")
+    ]
+
+
+def _gaps(gaps: list[View]) -> str | list[str]:
+    return [f"{gap_words(gap)} ({gap['state']})" for gap in gaps] or "none"
 
 
 def _backup_now(backup: View | None) -> str:

@@ -20,6 +20,28 @@ def _server_params(options: argparse.Namespace) -> Params:
     return {"server": options.server}
 
 
+def _add_gaps(parser: argparse.ArgumentParser) -> None:
+    _add_server(parser)
+    parser.add_argument("--all", action="store_true", help="also those that are healed")
+
+
+def _gaps_params(options: argparse.Namespace) -> Params:
+    return {"server": options.server, "all": options.all}
+
+
+def _add_acknowledge(parser: argparse.ArgumentParser) -> None:
+    _add_server(parser)
+    parser.add_argument("gap", metavar="GAP", type=values.count, help="its number in `wal-gaps`")
+    parser.add_argument("--reason", required=True, type=values.word, help="why it may stay")
+
+
+def _acknowledge_params(options: argparse.Namespace) -> Params:
+    return {"server": options.server, "gap": options.gap, "reason": options.reason}
+
+
 WAL_COMMANDS = {
     "archive-wal": Command("archive what has arrived, now", _add_server, _server_params),
+    "wal-gaps": Command("WAL that is missing", _add_gaps, _gaps_params),
+    "acknowledge-gap": Command("no alarm for this gap", _add_acknowledge, _acknowledge_params),
+    "rebuild": Command("make the catalogue tell what is on disk", _add_server, _server_params),
 }

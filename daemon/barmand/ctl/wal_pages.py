@@ -2,15 +2,63 @@
 
 from __future__ import annotations
 
+from barmand.ctl.words import minute
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from barmand.ctl.pages import View
+    from barmand.ctl.pages import Page, View
 
 
 def archived(result: View) -> list[str]:
     return [f"{result['archived']} segments of {result['server']} archived"]
 
 
+def acknowledged(result: View) -> list[str]:
+    gap = result["gap"]
+    return [f"gap {gap['id']} ({gap_words(gap)}) acknowledged: {gap['reason']}"]
+
+
+def rebuilt(result: View) -> list[str]:
+    found = f"{result['adopted_backups']} backups and {result['adopted_wals']} WAL segments"
+    return [
+        f"{result['server']}: {found} were on disk and not in the catalogue",
+        f"{result['lost_wals']} WAL segments were in the catalogue and not whole on disk",
+    ]
+
+
+def gaps(result: View) -> Page:
+    from barmand.ctl.pages import Table  # noqa: PLC0415 - sentences need no page
+
+    if not result["gaps"]:
+        return [f"{result['server']}: no WAL is missing"]
+    headings = "GAP | STATE | FIRST | LAST | >SEGMENTS | FOUND | WHY"
+    rows = [
+        [
+            str(gap["id"]),
+            gap["state"],
+            gap["first_wal"],
+            gap["last_wal"],
+            str(gap["segments"]),
+            minute(gap["found_at"]),
+            gap["why"] + (f"; {gap['acknowledged_by']}: {gap['reason']}" if gap["reason"] else ""),
+        ]
+        for gap in result["gaps"]
+    ]
+    return [Table(headings, rows, result["server"])]
+
+
+def gap_words(gap: View) -> str:
+    if gap["segments"] == 1:
+        return str(gap["first_wal"])
+    return f"{gap['first_wal']} to {gap['last_wal']}, {gap['segments']} segments"
+
+
 SENTENCES = {
+    "acknowledge-gap": acknowledged,
     "archive-wal": archived,
+    "rebuild": rebuilt,
+}
+
+PAGES = {
+    "wal-gaps": gaps,
 }

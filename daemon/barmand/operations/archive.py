@@ -122,7 +122,13 @@ class Archive:
         ]
         if lost:
             gone = [run for run, _ in runs_of((segment, 0) for segment in lost)]
-            self.wal_runs.cut(self.server, gone)
+            self.wal_runs.lose(
+                self.server,
+                gone,
+                segment_size=cluster.segment_size,
+                why="it is not whole in the archive any more",
+                now=self.now(),
+            )
             names = names_of(gone, cluster.segment_size, NAMED_SEGMENTS)
             facts = {"lost": len(lost), "segments": names}
             if self._tell_once("archived WAL lost or damaged", facts, backup):

@@ -9,6 +9,7 @@ from barmand.model.errors import Failure, PostgresFailed
 from barmand.model.finding import Finding
 from barmand.operations.examining import compatible, failed, granted
 from barmand.operations.ports import Method, PostgresServer, Readiness, Versioned
+from barmand.operations.wal_health import WalHealth
 from barmand.storage import backup_info
 from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
@@ -33,6 +34,7 @@ class Check:
     slot_name: str | None
     is_receiving: Callable[[], bool]
     takes_pushed_wal: bool
+    wal_health: WalHealth
 
     def within(self, seconds: int) -> "Check":
         """The same check, with so many seconds for each question to PostgreSQL."""
@@ -42,8 +44,14 @@ class Check:
             wal_server=self.wal_server.within(seconds),
         )
 
+    def report(self) -> list[Finding]:
+        """All there is to say of the server; what does not keep it from a backup comes last."""
+        return [*self.findings(), *self.wal_health.findings()]
+
     def findings(self) -> list[Finding]:
-        """Never raises for what it looks at: a question that fails is a finding too."""
+        """Can a backup be taken? Never raises for what it looks at: a question that fails is a
+        finding too.
+        """
         found = [self._directories()]
         readiness = self._readiness(found)
         seen: dict[str, str] = {}

@@ -106,5 +106,5 @@ class Delete:
         self.wals.retire_barman_index()
         # Files first, rows second: a death in between finds the same rows and does both again.
         removed = self.wals.remove(gone, backup.cluster.segment_size)
-        self.wal_runs.cut(backup.server, gone)
+        self.wal_runs.cut(backup.server, gone, self.now())
         return removed

@@ -1,5 +1,6 @@
 """The catalogue again, from what lies on disk: a lost state file, or Barman's own catalogue."""
 
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
@@ -7,9 +8,13 @@ import structlog
 
 from barmand.catalog.backups import Backups
 from barmand.catalog.servers import Servers
+from barmand.catalog.wal_gaps import Found, WalGaps
 from barmand.catalog.wal_runs import WalRuns
+from barmand.model.backup import RESTORABLE
 from barmand.model.errors import StorageFailed
-from barmand.model.wal import DEFAULT_SEGMENT_SIZE, SEGMENT_SIZES, runs_of
+from barmand.model.gap import holes
+from barmand.model.retention import Reach
+from barmand.model.wal import DEFAULT_SEGMENT_SIZE, SEGMENT_SIZES, Run, runs_of
 from barmand.operations.ports import Clock
 from barmand.storage import backup_info
 from barmand.storage.layout import Layout
@@ -26,12 +31,16 @@ class Rebuild:
     backups: Backups
     servers: Servers
     wal_runs: WalRuns
+    wal_gaps: WalGaps
     now: Clock
 
-    def run(self) -> None:
-        """Adopt what lies in the server's directories and no row tells of; usually nothing."""
+    def run(self) -> int:
+        """Adopt what lies in the server's directories and no row tells of; usually nothing.
+
+        How many backups it were.
+        """
         if not self.layout.home.is_dir():
-            return
+            return 0
         known = {backup.id for backup in self.backups.of_server(self.server)}
         backups = self._adopt_backups(known)
         has_news = self.layout.wals.is_dir() and not self.wal_runs.of_server(self.server)
@@ -42,6 +51,7 @@ class Rebuild:
             self.servers.know(self.server, now=self.now(), system_id=system_id, version=version)
         if backups or segments:
             log.info("catalogue read from disk", backups=backups, segments=segments)
+        return backups
 
     def _adopt_backups(self, known: AbstractSet[str]) -> int:
         count = 0
@@ -79,4 +89,16 @@ class Rebuild:
         segment_size = self._segment_size()
         held = runs_of(self.wals.segments(segment_size))
         self.wal_runs.adopt(self.server, held, segment_size=segment_size, now=self.now())
+        self._find_gaps([run for run, _ in held], segment_size)
         return sum(run.last - run.first + 1 for run, _ in held)
+
+    def _find_gaps(self, held: Sequence[Run], segment_size: int) -> None:
+        """What is missing between runs, where a backup would be replayed."""
+        reaches = [
+            reach
+            for backup in self.backups.of_server(self.server)
+            if backup.status in RESTORABLE and (reach := Reach.of(backup)) is not None
+        ]
+        found = Found(self.server, segment_size, self.now(), "it was not in the archive")
+        for hole in holes(held, reaches):
+            self.wal_gaps.tell_missing(found, hole)

@@ -11,6 +11,7 @@ from pathlib import Path
 from barmand.model.calendar import CronSchedule
 from barmand.model.errors import ConfigInvalid, NotFound, Refused
 from barmand.model.order import Order
+from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
@@ -18,6 +19,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.wal_health import WalHealth
 from barmand.service.receivers import Source
 from barmand.storage.layout import Layout
 
@@ -47,6 +49,8 @@ class Kit:
     check: Check
     restart: Restart
     rebuild: Rebuild
+    accounts: Accounts
+    wal_health: WalHealth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

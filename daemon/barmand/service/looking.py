@@ -3,18 +3,25 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import CheckFailed, ConfigInvalid, NotFound, UsageError
+from barmand.model.errors import (
+    CheckFailed,
+    ConfigInvalid,
+    NotFound,
+    StorageFailed,
+    UsageError,
+)
 from barmand.model.finding import Finding
 from barmand.model.naming import find
+from barmand.outside.clock import local_now
 from barmand.service.house import House, Kit
 from barmand.service.receivers import Receivers
 from barmand.service.runner import Key, Runner
-from barmand.service.views import backup_view, receiver_view
+from barmand.service.views import backup_view, gap_view, receiver_view
 from barmand.wire.messages import (
     PROTOCOL_VERSION,
     AskStatus,
@@ -118,7 +125,7 @@ class Looking:
         codes: list[int] = []
         for server in self.expand(request.servers, house):
             try:
-                found = house.kit(server).check.findings()
+                found = house.kit(server).check.report()
             except ConfigInvalid as failure:
                 found = [Finding("configuration", failure.message, is_ok=False)]
             except NotFound as failure:
@@ -171,6 +178,9 @@ class Looking:
         last_wal = self.catalog.wal_runs.last_archived(server)
         active = [backup for backup in backups if backup.status in ACTIVE]
         usable = [b for b in backups if b.status in (Status.DONE, Status.WAITING_FOR_WALS)]
+        now = local_now()
+        hour = self.catalog.wal_hours.since(server, now - timedelta(hours=1))
+        day = self.catalog.wal_hours.since(server, now - timedelta(days=1))
         return ServerStatus(
             server=server,
             state=view.state,
@@ -186,8 +196,22 @@ class Looking:
             last_archived_wal=last_wal.name if last_wal else None,
             last_archived_at=last_wal.at if last_wal else None,
             archived_wals=self.catalog.wal_runs.count(server),
+            archived_wal_bytes=self.catalog.wal_runs.bytes(server),
+            wals_last_hour=hour.segments,
+            wal_bytes_last_hour=hour.bytes,
+            wals_last_day=day.segments,
+            wal_bytes_last_day=day.bytes,
+            waiting_wals=None if kit is None else _waiting(kit),
+            wal_gaps=[gap_view(gap) for gap in self.catalog.wal_gaps.of_server(server)],
             next_scheduled_backup=self.next_ring(server),
         )
+
+
+def _waiting(kit: Kit) -> int | None:
+    try:
+        return kit.wal_health.waiting()
+    except StorageFailed:
+        return None  # the check says what is wrong with its directories
 
 
 def _ids(backups: Sequence[Backup], status: Status) -> list[str]:

@@ -48,8 +48,12 @@ class Schedule:
         )
 
     def start(self, poll: Callable[[], None], every: timedelta) -> None:
-        self._scheduler.add_job(poll, IntervalTrigger(seconds=int(every.total_seconds())), id=_POLL)
+        self.repeat(_POLL, poll, every)
         self._scheduler.start()
+
+    def repeat(self, name: str, ring: Callable[[], None], every: timedelta) -> None:
+        """Ring again and again, first after that time."""
+        self._scheduler.add_job(ring, IntervalTrigger(seconds=int(every.total_seconds())), id=name)
 
     def is_alive(self) -> bool:
         return bool(self._scheduler.running)

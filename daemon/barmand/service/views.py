@@ -3,9 +3,11 @@
 from datetime import UTC, datetime
 
 from barmand.catalog.memory import Catalog
-from barmand.model.backup import Backup, Copied, Reason, Status
+from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
 from barmand.model.errors import exit_code_of
+from barmand.model.gap import Gap
 from barmand.model.progress import Progress
+from barmand.model.retention import Reach
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic
@@ -14,6 +16,7 @@ from barmand.wire.messages import (
     BackupView,
     DamageView,
     ErrorView,
+    GapView,
     ProgressView,
     ReceiverView,
     TablespaceView,
@@ -28,6 +31,7 @@ def backup_view(backup: Backup, catalog: Catalog, progress: Progress | None) -> 
     gaps = _gaps(backup, catalog)
     size = cluster.segment_size if cluster else 0
     needed = backup.needed()
+    reach = Reach.of(backup) if backup.status in RESTORABLE else None
     return BackupView(
         server=backup.server,
         backup_id=backup.id,
@@ -62,12 +66,36 @@ def backup_view(backup: Backup, catalog: Catalog, progress: Progress | None) -> 
         parent_backup_id=backup.parent_id,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
+        wal_gaps=[
+            gap_view(gap)
+            for gap in catalog.wal_gaps.of_server(backup.server)
+            if reach is not None and reach.covers(Segment(gap.run.timeline, gap.run.last))
+        ],
         damages=[
             DamageView(path=each.path, blocks=list(each.blocks))
             for each in (copied.damages if copied else ())
         ],
         progress=None if progress is None else progress_view(progress),
         error=None if backup.reason is None else reason_view(backup.reason),
+    )
+
+
+def gap_view(gap: Gap) -> GapView:
+    run, size = gap.run, gap.segment_size
+    return GapView(
+        id=gap.id,
+        state=gap.state.value,
+        timeline=run.timeline,
+        first_wal=Segment(run.timeline, run.first).name(size),
+        last_wal=Segment(run.timeline, run.last).name(size),
+        first_lsn=format_lsn(run.first * size),
+        end_lsn=format_lsn((run.last + 1) * size),
+        segments=gap.count,
+        why=gap.why,
+        found_at=gap.found_at.astimezone(UTC),
+        changed_at=gap.changed_at.astimezone(UTC),
+        acknowledged_by=gap.actor,
+        reason=gap.reason,
     )
 
 

@@ -4,10 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from barmand.catalog.memory import Catalog
+from barmand.model.gap import MISSING_STATES, GapState
+from barmand.outside.clock import local_now
+from barmand.service.awaiting import awaited
 from barmand.service.house import House, Kit
-from barmand.service.runner import Runner
+from barmand.service.runner import Job, Key, Runner
+from barmand.service.views import gap_view
 from barmand.wire.messages import AnyNote, Reply
-from barmand.wire.wal_messages import ArchivedReply, ArchiveWal, WalRequest
+from barmand.wire.wal_messages import (
+    AcknowledgeGap,
+    ArchivedReply,
+    ArchiveWal,
+    GapReply,
+    GapsReply,
+    RebuildServer,
+    RebuiltReply,
+    WalGaps,
+    WalRequest,
+)
 
 Answer = Iterator[AnyNote | Reply | None]
 
@@ -17,14 +31,47 @@ class WalDesk:
     catalog: Catalog
     runner: Runner
 
-    def answer(self, request: WalRequest, house: House) -> Answer:
+    def answer(self, request: WalRequest, house: House, who: str) -> Answer:
         """Raises Failure, before or between replies."""
         match request:
             case ArchiveWal():
                 yield self._archive(house.working_kit(request.server))
+            case WalGaps():
+                yield self._gaps(request, house)
+            case AcknowledgeGap():
+                yield self._acknowledge(request, house, who)
+            case RebuildServer():
+                yield from self._rebuild(house.kit(request.server))
 
     def _archive(self, kit: Kit) -> Reply:
         before = self.catalog.wal_runs.count(kit.name)
         kit.archive.run(self.runner.stopping.is_set)
         archived = self.catalog.wal_runs.count(kit.name) - before
         return ArchivedReply(server=kit.name, archived=archived)
+
+    def _gaps(self, request: WalGaps, house: House) -> Reply:
+        house.kit(request.server)
+        states = tuple(GapState) if request.all else MISSING_STATES
+        gaps = self.catalog.wal_gaps.of_server(request.server, states)
+        return GapsReply(server=request.server, gaps=[gap_view(gap) for gap in gaps])
+
+    def _acknowledge(self, request: AcknowledgeGap, house: House, who: str) -> Reply:
+        house.kit(request.server)
+        gap = self.catalog.wal_gaps.acknowledge(
+            request.server, request.gap, reason=request.reason, actor=who, now=local_now()
+        )
+        return GapReply(gap=gap_view(gap))
+
+    def _rebuild(self, kit: Kit) -> Answer:
+        def work(job: Job) -> RebuiltReply:
+            backups = kit.rebuild.run()
+            compared = kit.accounts.compare(job.stop.is_set)
+            return RebuiltReply(
+                server=kit.name,
+                adopted_backups=backups,
+                adopted_wals=compared.taken_in,
+                lost_wals=compared.lost,
+            )
+
+        key = Key("rebuild", kit.name, "")
+        yield (yield from awaited(self.runner, key, work, apart=True))

@@ -299,6 +299,14 @@ class ServerSettings:
         int, whole(0, 1_000_000), Doc("Backups that deletion must leave.")
     ] = 0
 
+    max_incoming_wals_queue: Annotated[
+        Annotated[int, whole(0, 1_000_000)] | None,
+        Doc("The check fails with more WAL files than this waiting to be archived."),
+    ] = None
+    last_wal_maximum_age: Annotated[
+        Span | None, Doc("The check fails when the last archived WAL is older than this.")
+    ] = None
+
     archiver: Annotated[
         Flag, Doc("PostgreSQL's archive_command brings WAL. On if both archivers are off.")
     ] = False
@@ -486,8 +494,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "wal_retention_policy": NotCarried(_NO_PRUNING, _except("main")),
     "last_backup_maximum_age": NotCarried(_NO_AGE_CHECK),
     "last_backup_minimum_size": NotCarried(_NO_AGE_CHECK),
-    "last_wal_maximum_age": NotCarried(_NO_AGE_CHECK),
-    "max_incoming_wals_queue": NotCarried(_NO_AGE_CHECK),
     # restoring
     "combine_mode": NotCarried(_AT_RESTORE, _except("copy")),
     "recovery_options": NotCarried(_AT_RESTORE),

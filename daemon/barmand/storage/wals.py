@@ -115,6 +115,10 @@ class WalArchive:
             self.layout.wals.stat()
         return None
 
+    def bytes_of(self, name: str) -> int:
+        """On disk. Raises StorageFailed for what is not there."""
+        return size_of(self.layout.wal(name))
+
     def is_whole(self, name: str, segment_size: int) -> bool:
         """Is it there, with all its bytes? A packed one is as long as it is."""
         path = self.path(name)

@@ -72,6 +72,25 @@ class DamageView(Struct, frozen=True, kw_only=True):
     blocks: list[int]
 
 
+class GapView(Struct, frozen=True, kw_only=True):
+    """Missing WAL; `state`: open, acknowledged, healed or obsolete (nothing older is kept)."""
+
+    id: int
+    state: str
+    timeline: int
+    first_wal: str
+    last_wal: str
+    first_lsn: str
+    """Where the missing WAL begins, and the first byte behind it."""
+    end_lsn: str
+    segments: int
+    why: str
+    found_at: datetime
+    changed_at: datetime
+    acknowledged_by: str | None
+    reason: str | None
+
+
 class BackupView(Struct, frozen=True, kw_only=True):
     """One backup. `missing_wals` names at most 1,000 segments; `missing_wal_count` counts all."""
 
@@ -105,6 +124,8 @@ class BackupView(Struct, frozen=True, kw_only=True):
     parent_backup_id: str | None
     missing_wals: list[str] | None
     missing_wal_count: int | None
+    wal_gaps: list[GapView]
+    """Missing WAL that a replay of this backup would come to."""
     damages: list[DamageView]
     progress: ProgressView | None
     error: ErrorView | None
@@ -158,6 +179,15 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     last_archived_wal: str | None
     last_archived_at: datetime | None
     archived_wals: int
+    archived_wal_bytes: int
+    wals_last_hour: int
+    """Since the beginning of the hour before this one, as are the bytes."""
+    wal_bytes_last_hour: int
+    wals_last_day: int
+    wal_bytes_last_day: int
+    waiting_wals: int | None
+    """Files that have arrived and are not archived yet; null where that cannot be told."""
+    wal_gaps: list[GapView]
     next_scheduled_backup: datetime | None
 
 

@@ -1,6 +1,12 @@
 """Requests and results about WAL: its archive, its stream, its gaps."""
 
-from barmand.wire.messages import Reply, Request, ServerName
+from typing import Annotated
+
+from msgspec import Meta
+
+from barmand.wire.messages import GapView, Reply, Request, ServerName
+
+Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
 class ArchivedReply(Reply, frozen=True, kw_only=True):
@@ -16,4 +22,46 @@ class ArchiveWal(Request, frozen=True, kw_only=True):
     server: ServerName
 
 
-WalRequest = ArchiveWal
+class GapsReply(Reply, frozen=True, kw_only=True):
+    server: str
+    gaps: list[GapView]
+
+
+class WalGaps(Request, frozen=True, kw_only=True):
+    """`all` lists also those that are healed, or nobody's concern any more."""
+
+    method = "wal-gaps"
+    is_look = True
+    result = GapsReply
+    server: ServerName
+    all: bool = False
+
+
+class GapReply(Reply, frozen=True, kw_only=True):
+    gap: GapView
+
+
+class AcknowledgeGap(Request, frozen=True, kw_only=True):
+    method = "acknowledge-gap"
+    result = GapReply
+    server: ServerName
+    gap: int
+    reason: Reason
+
+
+class RebuiltReply(Reply, frozen=True, kw_only=True):
+    """What lay on disk and the catalogue did not know; segments that it knew and are gone."""
+
+    server: str
+    adopted_backups: int
+    adopted_wals: int
+    lost_wals: int
+
+
+class RebuildServer(Request, frozen=True, kw_only=True):
+    method = "rebuild"
+    result = RebuiltReply
+    server: ServerName
+
+
+WalRequest = ArchiveWal | WalGaps | AcknowledgeGap | RebuildServer

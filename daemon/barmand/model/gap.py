@@ -1,0 +1,75 @@
+"""WAL that is missing: an interval of segments, and what has become of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from barmand.model.retention import Reach
+from barmand.model.wal import Run, Segment
+
+
+class GapState(StrEnum):
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    """An operator knows of it; the WAL is missing all the same."""
+    HEALED = "healed"
+    """Every segment has arrived after all."""
+    OBSOLETE = "obsolete"
+    """Nothing older is kept: no recovery could ever come to it."""
+
+
+MISSING_STATES = (GapState.OPEN, GapState.ACKNOWLEDGED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """`why` tells how it was found; `actor` and `reason` who acknowledged it, and why."""
+
+    id: int
+    server: str
+    run: Run
+    segment_size: int
+    state: GapState
+    why: str
+    found_at: datetime
+    changed_at: datetime
+    actor: str | None = None
+    reason: str | None = None
+
+    @property
+    def count(self) -> int:
+        return self.run.last - self.run.first + 1
+
+    @property
+    def is_missing(self) -> bool:
+        return self.state in MISSING_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """Where a timeline left its parent: `first` is the first segment that has its name."""
+
+    timeline: int
+    parent: int
+    first: int
+
+
+def rest_of(missing: Run, arrived: Segment) -> list[Run]:
+    """What of a missing run is missing still."""
+    pieces = ((missing.first, arrived.number - 1), (arrived.number + 1, missing.last))
+    return [Run(missing.timeline, first, last) for first, last in pieces if first <= last]
+
+
+def holes(held: Iterable[Run], reaches: Sequence[Reach]) -> list[Run]:
+    """Between the runs of a timeline, where a backup's replay would come through."""
+    found: list[Run] = []
+    before: Run | None = None
+    for run in sorted(held, key=lambda run: (run.timeline, run.first)):
+        if before is not None and before.timeline == run.timeline:
+            hole = Run(run.timeline, before.last + 1, run.first - 1)
+            is_reached = any(reach.covers(Segment(run.timeline, hole.last)) for reach in reaches)
+            if hole.first <= hole.last and is_reached:
+                found.append(hole)
+        before = run
+    return found

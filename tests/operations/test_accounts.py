@@ -1,0 +1,83 @@
+"""The catalogue beside the archive: what differs is found, and the directory is right."""
+
+import shutil
+
+from barmand.model.gap import GapState
+from barmand.model.wal import Run
+from barmand.operations.accounts import Compared
+from fakes import MB, Bench, lay_segment, segment_name
+
+
+def never() -> bool:
+    return False
+
+
+def store(bench: Bench, *numbers: int) -> None:
+    """In the archive, and in no row."""
+    for number in numbers:
+        folder = bench.layout.wal(segment_name(number)).parent
+        folder.mkdir(exist_ok=True)
+        lay_segment(folder, number)
+
+
+def archive(bench: Bench, *numbers: int) -> None:
+    for number in numbers:
+        lay_segment(bench.layout.incoming, number)
+    bench.pass_wal()
+
+
+def runs(bench: Bench) -> list[Run]:
+    return bench.catalog.wal_runs.of_server("main")
+
+
+def missing(bench: Bench) -> list[Run]:
+    return [gap.run for gap in bench.catalog.wal_gaps.of_server("main")]
+
+
+def test_what_agrees_is_left_alone(bench: Bench) -> None:
+    archive(bench, 1, 2, 3)
+    assert bench.accounts.compare(never) == Compared(0, 0)
+    assert runs(bench) == [Run(1, 1, 3)]
+
+
+def test_a_server_without_wal_has_nothing_to_compare(bench: Bench) -> None:
+    assert bench.accounts.compare(never) == Compared(0, 0)
+
+
+def test_files_that_no_row_tells_of_are_taken_in(bench: Bench) -> None:
+    archive(bench, 1)
+    store(bench, 2, 3, 5)
+    assert bench.accounts.compare(never) == Compared(taken_in=3)
+    assert runs(bench) == [Run(1, 1, 3), Run(1, 5, 5)]
+    assert missing(bench) == [Run(1, 4, 4)]
+
+
+def test_rows_without_a_whole_file_become_a_gap(bench: Bench) -> None:
+    archive(bench, 1, 2, 3, 4, 5)
+    bench.layout.wal(segment_name(2)).unlink()
+    bench.layout.wal(segment_name(4)).write_bytes(b"cut off")
+    assert bench.accounts.compare(never) == Compared(lost=2)
+    assert runs(bench) == [Run(1, 1, 1), Run(1, 3, 3), Run(1, 5, 5)]
+    gaps = bench.catalog.wal_gaps.of_server("main")
+    assert [(gap.run, gap.state) for gap in gaps] == [
+        (Run(1, 2, 2), GapState.OPEN),
+        (Run(1, 4, 4), GapState.OPEN),
+    ]
+    assert all("not in the archive any more" in gap.why for gap in gaps)
+
+
+def test_a_comparison_that_is_ended_claims_nothing(bench: Bench) -> None:
+    archive(bench, 1, 2)
+    shutil.rmtree(bench.layout.wal(segment_name(1)).parent)
+    assert bench.accounts.compare(lambda: True) == Compared(0, 0)
+    assert runs(bench) == [Run(1, 1, 2)]
+
+
+def test_what_was_lost_and_comes_again_heals_the_gap(bench: Bench) -> None:
+    archive(bench, 1, 2, 3)
+    bench.layout.wal(segment_name(2)).unlink()
+    bench.accounts.compare(never)
+    assert missing(bench) == [Run(1, 2, 2)]
+    archive(bench, 2)
+    assert missing(bench) == []
+    assert bench.catalog.wal_runs.bytes("main") == 3 * MB
