@@ -72,21 +72,23 @@ class WalGaps:
             )
             return _gap(connection.execute(select(_gaps).where(_gaps.c.id == gap_id)).one())
 
-    def branch(self, server: str, branch: Branch) -> None:
-        """Remember where a timeline left its parent."""
+    def branch(self, server: str, branch: Branch) -> bool:
+        """Remember where a timeline left its parent; False when it was known."""
         with self.database.writing() as connection:
             known = select(_branches).where(
                 _branches.c.server == server, _branches.c.timeline == branch.timeline
             )
-            if connection.execute(known).first() is None:
-                connection.execute(
-                    insert(_branches).values(
-                        server=server,
-                        timeline=branch.timeline,
-                        parent=branch.parent,
-                        first=branch.first,
-                    )
+            if connection.execute(known).first() is not None:
+                return False
+            connection.execute(
+                insert(_branches).values(
+                    server=server,
+                    timeline=branch.timeline,
+                    parent=branch.parent,
+                    first=branch.first,
                 )
+            )
+            return True
 
 
 def open_gap(connection: Connection, found: Found, missing: Run) -> None:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from barmand.ctl.wal_pages import gap_words
-from barmand.ctl.words import minute, moment, progress_words, size, size_exactly, span, told, wals
+from barmand.ctl.words import (
+    gap_words,
+    minute,
+    moment,
+    progress_words,
+    size,
+    size_exactly,
+    span,
+    told,
+    wals,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from barmand.ctl.pages import Facts, Table
-from barmand.ctl.wal_pages import gap_words
-from barmand.ctl.words import minute, moment, progress_words, size, span, told
+from barmand.ctl.words import gap_words, minute, moment, progress_words, size, span, told
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from barmand.ctl.words import minute
+from barmand.ctl.words import gap_words, minute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,12 +45,6 @@ def gaps(result: View) -> Page:
         for gap in result["gaps"]
     ]
     return [Table(headings, rows, result["server"])]
-
-
-def gap_words(gap: View) -> str:
-    if gap["segments"] == 1:
-        return str(gap["first_wal"])
-    return f"{gap['first_wal']} to {gap['last_wal']}, {gap['segments']} segments"
 
 
 SENTENCES = {

@@ -80,6 +80,12 @@ def wals(names: Iterable[str] | None, count: int | None) -> str:
     return ", ".join(some) + (f" and {more} more" if more > 0 else "") or "none"
 
 
+def gap_words(gap: dict[str, Any]) -> str:
+    if gap["segments"] == 1:
+        return str(gap["first_wal"])
+    return f"{gap['first_wal']} to {gap['last_wal']}, {gap['segments']} segments"
+
+
 def progress_words(progress: dict[str, Any]) -> str:
     """`copying: 1.2 GiB of 3.4 GiB (35 %), 120.0 MiB/s, 18 s left`, as far as it is known."""
     facts = []
