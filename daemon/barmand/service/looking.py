@@ -17,11 +17,12 @@ from barmand.model.errors import (
 )
 from barmand.model.finding import Finding
 from barmand.model.naming import find
+from barmand.model.progress import Progress
 from barmand.outside.clock import local_now
 from barmand.service.house import House, Kit
 from barmand.service.receivers import Receivers
 from barmand.service.runner import Key, Runner
-from barmand.service.views import backup_view, gap_view, receiver_view
+from barmand.service.views import KnownWal, backup_view, gap_view, receiver_view
 from barmand.wire.messages import (
     PROTOCOL_VERSION,
     AskStatus,
@@ -96,12 +97,14 @@ class Looking:
     def _list_backups(self, request: ListBackups, house: House) -> Reply:
         servers = request.servers or self._all_names(house)
         self._demand_known(servers, house)
-        backups = [
-            backup
-            for server in dict.fromkeys(servers)
-            for backup in reversed(self.catalog.backups.of_server(server))
-        ]
-        return BackupListReply(backups=[self._view(backup) for backup in backups])
+        views: list[BackupView] = []
+        for server in dict.fromkeys(servers):
+            wal = KnownWal.of(self.catalog, server)
+            views += [
+                backup_view(backup, self.catalog, self._progress(backup), wal)
+                for backup in reversed(self.catalog.backups.of_server(server))
+            ]
+        return BackupListReply(backups=views)
 
     def _all_names(self, house: House) -> list[str]:
         """Also those that are in no INI any more but have backups."""
@@ -117,8 +120,10 @@ class Looking:
                 )
 
     def _view(self, backup: Backup) -> BackupView:
-        progress = self.runner.progress(Key("backup", backup.server, backup.id))
-        return backup_view(backup, self.catalog, progress)
+        return backup_view(backup, self.catalog, self._progress(backup))
+
+    def _progress(self, backup: Backup) -> Progress | None:
+        return self.runner.progress(Key("backup", backup.server, backup.id))
 
     def _check(self, request: CheckServer, house: House) -> Reply:
         checks: list[ServerCheck] = []

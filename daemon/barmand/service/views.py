@@ -1,5 +1,6 @@
 """What we know, in the shapes of the wire."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from barmand.catalog.memory import Catalog
@@ -25,10 +26,27 @@ from barmand.wire.messages import (
 MOST_MISSING = 1000
 
 
-def backup_view(backup: Backup, catalog: Catalog, progress: Progress | None) -> BackupView:
+@dataclass(frozen=True, slots=True)
+class KnownWal:
+    """What the catalogue tells of a server's WAL: asked once, however many backups are shown."""
+
+    runs: list[Run]
+    gaps: list[Gap]
+
+    @staticmethod
+    def of(catalog: Catalog, server: str) -> "KnownWal":
+        return KnownWal(
+            list(catalog.wal_runs.of_server(server)), catalog.wal_gaps.of_server(server)
+        )
+
+
+def backup_view(
+    backup: Backup, catalog: Catalog, progress: Progress | None, wal: KnownWal | None = None
+) -> BackupView:
     """One backup; its missing segments are counted only while it waits for them."""
     cluster, copied = backup.cluster, backup.copied
-    gaps = _gaps(backup, catalog)
+    wal = wal or KnownWal.of(catalog, backup.server)
+    gaps = _gaps(backup, wal.runs)
     size = cluster.segment_size if cluster else 0
     needed = backup.needed()
     reach = Reach.of(backup) if backup.status in RESTORABLE else None
@@ -68,7 +86,7 @@ def backup_view(backup: Backup, catalog: Catalog, progress: Progress | None) -> 
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
         wal_gaps=[
             gap_view(gap)
-            for gap in catalog.wal_gaps.of_server(backup.server)
+            for gap in wal.gaps
             if reach is not None and reach.covers(Segment(gap.run.timeline, gap.run.last))
         ],
         damages=[
@@ -130,11 +148,10 @@ def receiver_view(receiving: Receiving | None, slot_name: str | None) -> Receive
     )
 
 
-def _gaps(backup: Backup, catalog: Catalog) -> list[Run] | None:
+def _gaps(backup: Backup, held: list[Run]) -> list[Run] | None:
     match backup.status:
         case Status.WAITING_FOR_WALS | Status.DONE:
             needed = backup.needed()
-            held = list(catalog.wal_runs.of_server(backup.server))
             return [] if needed is None else missing(needed, held)
         case _:
             return None
