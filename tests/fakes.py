@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
+import google_crc32c
+
 from barmand.catalog.memory import Catalog
 from barmand.model import backup as backups
 from barmand.model.backup import Backup, Cluster, Damage, Reason, Tablespace
@@ -125,6 +127,12 @@ def lay_segment(
 
 
 # --------------------------------------------------------------------------------------- PostgreSQL
+
+
+def control_file(system_id: str, size: int = 288) -> bytes:
+    """As pg_control: the system identifier first, the CRC32C of all before it last."""
+    head = int(system_id).to_bytes(8, "little").ljust(size - 4, b"c")
+    return (head + google_crc32c.value(head).to_bytes(4, "little")).ljust(8192, b"\0")
 
 
 @dataclass

@@ -212,7 +212,8 @@ class ServerSettings:
         choice(Reuse),
         Doc(
             "What becomes of files that did not change since the last backup, with the file "
-            "methods: copied anew, copied here, or linked."
+            "methods: copied anew, copied here, or linked. With local, copy is as off: the "
+            "cluster's disk is as near as the backup's."
         ),
     ] = Reuse.OFF
     autogenerate_manifest: Annotated[
@@ -272,14 +273,18 @@ class ServerSettings:
         int, whole(1, 1000), Doc("Copies side by side; pg_basebackup is always one stream.")
     ] = 1
     parallel_jobs_start_batch_size: Annotated[
-        int, whole(1, 1000), Doc("At most so many rsync processes are started in one period.")
+        int,
+        whole(1, 1000),
+        Doc("At most so many workers (rsync processes, or threads of local) start in one period."),
     ] = 10
     parallel_jobs_start_batch_period: Annotated[
         int, seconds(1), Doc("How long that period is.")
     ] = 1
     tablespace_bandwidth_limit: Annotated[
         TablespaceLimits,
-        Doc("The most that single tablespaces take, beside bandwidth_limit, with rsync."),
+        Doc(
+            "The most that single tablespaces take, within bandwidth_limit, with the file methods."
+        ),
     ] = ()
     basebackup_retry_times: Annotated[
         int, whole(0, 1000), Doc("How often a failed copy is tried again.")
