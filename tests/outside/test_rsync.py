@@ -14,12 +14,12 @@ from barmand.model.errors import ConfigInvalid, Stopped, StorageFailed, ToolFail
 from barmand.model.order import Reuse
 from barmand.outside.process import Finished
 from barmand.outside.rsync import Fetch, Reference, Rsync
-from barmand.outside.rsync_limits import Limits, Shares, Starts
-from barmand.outside.rsync_trees import Listing, is_taken, judge_of, loads_of
+from barmand.outside.rsync_limits import Limits, Shares
+from barmand.outside.rsync_trees import Listing, judge_of, loads_of
 from barmand.outside.rsync_words import Ending, Entry, Hearing, Judge, unescaped
 from barmand.outside.ssh import transport
 from barmand.service.stopping import StopFlag
-from barmand.storage.data_tree import Tree
+from barmand.storage.data_tree import Tree, is_taken
 from support.sshd import Sshd
 from support.taking import Background
 from support.waiting import eventually
@@ -326,15 +326,6 @@ def test_a_tablespace_keeps_only_the_folder_of_this_server() -> None:
     assert not judge_of(tree).concerns("/space/lost+found")
     assert judge_of(tree).may_be_gone("/space/PG_15_202209061/5/16401")
     assert judge_of(tree).concerns("/elsewhere")
-
-
-def test_starts_are_limited_in_their_period() -> None:
-    starts, begun = Starts(2, 0.4, StopFlag()), time.monotonic()
-    moments = []
-    for _ in range(5):
-        starts.wait()
-        moments.append(round(time.monotonic() - begun, 1))
-    assert moments == [0.0, 0.0, 0.4, 0.4, 0.8]
 
 
 def test_shares_add_up_to_the_limit_and_come_back() -> None:

@@ -13,13 +13,14 @@ from barmand.model.errors import Stopped, ToolFailed
 from barmand.model.order import Order, Reuse
 from barmand.outside.rsync import Fetch, Reference, Rsync
 from barmand.outside.rsync_arrivals import Arrivals
-from barmand.outside.rsync_limits import Halting, Limits, Starts
+from barmand.outside.rsync_limits import Halting, Limits
 from barmand.outside.rsync_past import Past
 from barmand.outside.rsync_trees import Load, judge_of
 from barmand.outside.rsync_words import Ending, Entry
 from barmand.storage.disk import at_the_disk
 from barmand.storage.live_copy import Looks
 from barmand.storage.manifest import Manifest
+from barmand.storage.pace import Starts
 
 log = structlog.get_logger()
 
