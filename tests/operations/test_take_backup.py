@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from barmand.model.backup import Status
+from barmand.model.backup import Status, Tablespace
 from barmand.model.errors import CheckFailed, PostgresFailed, Refused, Stopped, ToolFailed
 from barmand.model.order import Order
 from barmand.model.progress import Phase
@@ -167,3 +167,15 @@ def test_after_a_failure_the_next_backup_is_taken(bench: Bench) -> None:
     with pytest.raises(ToolFailed):
         bench.run(bench.queue())
     assert bench.done_backup().status is Status.DONE
+
+
+def test_a_tablespace_without_a_place_of_its_own_is_refused_by_name(bench: Bench) -> None:
+    bench.postgres.tablespaces = (
+        Tablespace("fine", 76, "/srv/fine"),
+        Tablespace("odd", 77, "pg_tblspc/77"),
+    )
+    queued = bench.queue()
+    with pytest.raises(Refused, match="tablespace 'odd' has no place of its own"):
+        bench.run(queued)
+    assert bench.now(queued).status is Status.FAILED
+    assert not bench.layout.backup(queued.id).exists()

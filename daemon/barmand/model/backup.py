@@ -65,6 +65,11 @@ class Tablespace:
     oid: int
     location: str
 
+    @property
+    def is_in_place(self) -> bool:
+        """Made with `allow_in_place_tablespaces`: a directory where others have a link."""
+        return not self.location.startswith("/")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:

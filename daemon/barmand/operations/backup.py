@@ -8,7 +8,7 @@ import structlog
 
 from barmand.catalog.servers import Servers
 from barmand.model.backup import Backup, Cluster, Reason
-from barmand.model.errors import PostgresFailed, Stopped
+from barmand.model.errors import PostgresFailed, Refused, Stopped
 from barmand.model.finding import demand
 from barmand.model.order import Order
 from barmand.model.progress import Phase
@@ -71,6 +71,7 @@ class TakeBackup:
 
     def _begin(self, backup: Backup) -> Backup:
         cluster = self.postgres.facts()
+        _demand_places(cluster)
         self._keep_identity(cluster)
         compression = self.method.stored_compression
         begun = backup.begun(self.now(), cluster, compression=compression)
@@ -105,4 +106,16 @@ class TakeBackup:
                 begin_lsn=format_lsn(copied.begin_lsn),
                 end_lsn=format_lsn(copied.end_lsn),
                 timeline=copied.timeline,
+            )
+
+
+def _demand_places(cluster: Cluster) -> None:
+    """A tablespace without a place of its own cannot be sent to one at a restore."""
+    for space in cluster.tablespaces:
+        if space.is_in_place:
+            raise Refused(
+                f"tablespace {space.name!r} has no place of its own: it lies in {space.location}, "
+                "by allow_in_place_tablespaces, PostgreSQL's setting for its own tests",
+                hint="Move what it holds (ALTER TABLE ALL IN TABLESPACE … SET TABLESPACE …), "
+                "and drop it.",
             )
