@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.order import Reuse
-from barmand.outside.process import Stop, find_program, run
+from barmand.outside.process import Stop, find_program
+from barmand.outside.rsync_silence import run_heard
 from barmand.outside.rsync_words import OUT_FORMAT, Ending, Entry, Hearing, Judge
 from barmand.outside.ssh import transport
-
-_ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +31,8 @@ class Fetch:
     """A folder of the target's file system: half a file is there, never under its name."""
     reference: Reference | None = None
     limit: int | None = None
+    quiet_seconds: float = 0
+    """What the other side may take in addition before its first word: it looks at every file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ class Rsync:
             f"--files-from={files.names}",
             f"--temp-dir={files.beside}",
             "--info=progress2",
+            "-ii",  # a word for every file, also where there is nothing to do: it is alive
             "--outbuf=L",
             *([] if self._is_narrow(files) else ["--whole-file"]),
             *(["--compress"] if self.network_compression and self.ssh else []),
@@ -98,13 +100,15 @@ class Rsync:
             *_reuse(files.reference),
             *self._place(files.source, files.target),
         ]
-        return self._run(words, Hearing(judge, on_entry, on_progress), stop)
+        return self._run(words, Hearing(judge, on_entry, on_progress), stop, files.quiet_seconds)
 
     def _is_narrow(self, files: Fetch) -> bool:
         """Is the way worth the work of finding differences? Else whole files are faster."""
         return self.ssh is not None and (self.network_compression or files.limit is not None)
 
-    def _run(self, words: Sequence[str], hearing: Hearing, stop: Stop) -> Ending:
+    def _run(
+        self, words: Sequence[str], hearing: Hearing, stop: Stop, quiet_seconds: float = 0
+    ) -> Ending:
         argv = [
             str(find_program("rsync", self.path_prefix)),
             "--copy-links",
@@ -118,7 +122,10 @@ class Rsync:
             f"--timeout={self.silence_seconds}",
             *words,
         ]
-        return hearing.ending(run(argv, stop=stop, environment=_ENVIRONMENT, on_line=hearing.take))
+        # rsync's own timeout comes first where it sees one, for it knows more of why.
+        seconds = 1.5 * self.silence_seconds
+        first_seconds = seconds + self.connect_seconds + quiet_seconds
+        return run_heard(argv, hearing, stop, seconds=seconds, first_seconds=first_seconds)
 
     def _place(self, source: Path, target: Path) -> list[str]:
         if self.ssh is None:
