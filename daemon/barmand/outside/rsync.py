@@ -1,5 +1,6 @@
 """rsync: its command line. A tree is listed once, then its files are fetched by name."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,15 +61,18 @@ class Rsync:
     ) -> Ending:
         """Tell all that is in `source`; `empty` is a directory of ours with nothing in it.
 
-        A dry run, for its lines hold names whole, which those of --list-only do not.
+        A dry run, for its lines hold names whole, which those of --list-only do not. All of them
+        come at the end of the other side's walk, during which rsync's own timeout can be trusted.
         """
         words = [
             "--recursive",
+            "--no-inc-recursive",
             "--dry-run",
             *(f"--exclude={pattern}" for pattern in left_out),
             *self._place(source, empty),
         ]
-        return self._run(words, Hearing(judge, on_entry, lambda _bytes: None), stop)
+        hearing = Hearing(judge, on_entry, lambda _bytes: None)
+        return self._run(words, hearing, stop, quiet_seconds=math.inf)
 
     def look_at(self, folder: Path, target: Path, stop: Stop) -> Ending:
         """Can a directory be reached and listed? Nothing is copied to `target`."""
@@ -100,14 +104,16 @@ class Rsync:
             *_reuse(files.reference),
             *self._place(files.source, files.target),
         ]
-        return self._run(words, Hearing(judge, on_entry, on_progress), stop, files.quiet_seconds)
+        return self._run(
+            words, Hearing(judge, on_entry, on_progress), stop, quiet_seconds=files.quiet_seconds
+        )
 
     def _is_narrow(self, files: Fetch) -> bool:
         """Is the way worth the work of finding differences? Else whole files are faster."""
         return self.ssh is not None and (self.network_compression or files.limit is not None)
 
     def _run(
-        self, words: Sequence[str], hearing: Hearing, stop: Stop, quiet_seconds: float = 0
+        self, words: Sequence[str], hearing: Hearing, stop: Stop, *, quiet_seconds: float = 0
     ) -> Ending:
         argv = [
             str(find_program("rsync", self.path_prefix)),
