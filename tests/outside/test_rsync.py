@@ -236,10 +236,12 @@ def test_a_file_that_comes_slowly_is_no_silence(
 
 def test_a_full_disk_of_ours_is_a_failure_of_storage() -> None:
     hearing = Hearing(STRICT, lambda _entry: None, lambda _bytes: None)
+    hearing.take("rsync: [sender] write error: Broken pipe (32)")
     hearing.take('rsync: [receiver] write failed on "/x/1": No space left on device (28)')
     error = hearing.ending(Finished(11, ("rsync error: error in file IO (code 11)",))).error
     assert isinstance(error, StorageFailed)
     assert "No space left" in error.message
+    assert (error.hint or "").startswith("Free space on the file system of the backups")
 
 
 def test_a_greeting_of_the_host_is_no_complaint() -> None:

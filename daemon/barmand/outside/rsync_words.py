@@ -44,6 +44,7 @@ _WAYS_OUT = {
     "command not found": "Install rsync on the host.",
 }
 """What ssh says and nothing but the administrator can change; the first that fits counts."""
+_OUR_DISK = "Free space on the file system of the backups, or see to it that it can be written."
 _ESCAPED = re.compile(rb"\\#([0-7]{3})")
 
 
@@ -108,12 +109,13 @@ class Hearing:
         faults = [line for line in self.complaints if _FAULT.match(line)]
         if code == 0 or (code in _PARTIAL_CODES and self.is_short and not faults):
             return Ending(None, gone=frozenset(self.gone))
+        ours = [line for line in faults if _OURS.match(line)]
         said = self._of_ssh() if code in CONNECTION_CODES else []
-        words = _words(code, said or faults or self.complaints, finished)
+        words = _words(code, ours or said or faults or self.complaints, finished)
         lasting = [way for word, way in _WAYS_OUT.items() if self._says(word)]
         hint = "\n".join([*lasting[:1], *self.complaints])
-        if any(_OURS.match(line) for line in faults):
-            return Ending(StorageFailed(words, hint=hint or None))
+        if ours:
+            return Ending(StorageFailed(words, hint=f"{_OUR_DISK}\n{hint}"))
         is_lasting = (
             code in _LASTING_CODES or (code in _PARTIAL_CODES and bool(faults)) or bool(lasting)
         )
