@@ -23,9 +23,9 @@ def test_the_bandwidth_is_that_of_the_whole_backup(
     apart: Taking, copier: FileCopier, jobs: int
 ) -> None:
     for number in range(12):
-        (apart.cluster.data / f"large_{number}").write_bytes(os.urandom((number + 1) * MIB))
-    # In so few seconds the start of ssh counts; how near it comes is for the half minute to tell.
-    assert 0.75 * 18 * MIB < rate(apart, copier, jobs, limit=18 * 1024) < 1.05 * 18 * MIB
+        (apart.cluster.data / f"large_{number}").write_bytes(os.urandom((number + 1) * MIB // 2))
+    # Never more. In so few seconds all that starts counts: the half minute tells how near it comes.
+    assert 0.6 < rate(apart, copier, jobs, limit=9 * 1024) / (9 * MIB) < 1.05
 
 
 @pytest.mark.soak
@@ -55,14 +55,15 @@ def test_a_tablespace_takes_no_more_than_its_own_limit(apart: Taking, folder: Pa
             f"CREATE TABLE of_{name} TABLESPACE {name} AS SELECT generate_series(1, 170000) AS n"
         )
     told = Told()
-    apart.take(RsyncFiles(tablespace_limits={"slow": 2048}), jobs=2, told=told)
+    with capture_logs() as said:
+        apart.take(RsyncFiles(tablespace_limits={"slow": 2048}), jobs=2, told=told)
+    limits = {line["source"]: line["kib_per_second"] for line in said if line.get("bytes")}
+    places = str(folder / "slow"), str(folder / "fast"), str(apart.cluster.data)
+    assert limits == dict(zip(places, (2048, None, None), strict=True))
     begin = min(at for at, phase, _ in told.moments if phase is Phase.COPYING)
-    counted = [(at - begin, done) for at, _, done in told.moments if done]
+    end = max(at for at, _, done in told.moments if done)
     size = int(apart.cluster.psql("SELECT pg_relation_size('of_slow')"))
-    seconds, total = counted[-1]
-    assert seconds == pytest.approx(size / (2 * MIB), rel=0.2)
-    # Nobody else waits for it.
-    assert next(at for at, done in counted if done > total - size) < 0.9 * seconds
+    assert 0.9 < (end - begin) / (size / (2 * MIB)) < 1.5
 
 
 def test_starts_are_dealt_out_over_their_period(taking: Taking) -> None:
