@@ -97,7 +97,7 @@ class RsyncFiles:
                     ).error
             except (Failure, OSError) as failure:
                 error = failure
-            yield Finding(name, str(error or pgdata), is_ok=error is None)
+            yield Finding(name, pgdata if error is None else _words(error), is_ok=error is None)
 
     def copy(self, job: CopyJob, *, stop: Halting, report: Report) -> list[Damage]:
         """Tablespaces and data directory together, balanced by bytes over the workers.
@@ -229,6 +229,13 @@ class RsyncFiles:
             except ToolFailed:
                 if str(file) != job.cluster.ident_file:
                     raise
+
+
+def _words(error: Exception) -> str:
+    """With the way out, where one is known; what rsync said besides is not for a list."""
+    hint = error.hint if isinstance(error, Failure) else None
+    first = (hint or "").partition("\n")[0]
+    return f"{error} {first}" if first and "rsync: " not in first else str(error)
 
 
 def _attempts(
