@@ -122,3 +122,5 @@ def test_no_checksums_come_from_no_manifest_or_from_another_algorithm(data: Path
     assert read_checksums(data) == {}
     write(data, {b"base/1": b"one"}, Algorithm.SHA256)
     assert read_checksums(data) == {}
+    assert read_checksums(data, Algorithm.CRC32C) == {}
+    assert read_checksums(data, Algorithm.SHA256) == {"base/1": sha256(b"one").hexdigest()}

@@ -134,5 +134,9 @@ def _reference(job: CopyJob) -> Reference | None:
     if copied is None:
         return None
     begin_ns = int(copied.begin_time.timestamp() * 10**9)
-    checksums = {} if job.manifest is None else read_checksums(job.reference_home / "data")
+    checksums = (
+        {}
+        if job.manifest is None
+        else read_checksums(job.reference_home / "data", job.manifest.algorithm)
+    )
     return Reference(job.reference_home, begin_ns - _SLACK_NS, checksums)

@@ -237,7 +237,11 @@ def _past(job: CopyJob) -> Past | None:
     if copied is None:
         return None
     begin_ns = int(copied.begin_time.timestamp() * 10**9)
-    checksums = {} if job.manifest is None else read_checksums(job.reference_home / "data")
+    checksums = (
+        {}
+        if job.manifest is None
+        else read_checksums(job.reference_home / "data", job.manifest.algorithm)
+    )
     return Past(job.reference_home, job.home, begin_ns - _SLACK_NS, checksums)
 
 

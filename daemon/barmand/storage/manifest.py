@@ -154,8 +154,11 @@ def writing(data: Path, algorithm: Algorithm) -> Iterator[Manifest]:
         sync_directory(data)
 
 
-def read_checksums(data: Path) -> dict[str, str]:
-    """The CRC32C of each file that the manifest of the copy in `data` names; empty without one."""
+def read_checksums(data: Path, algorithm: Algorithm = Algorithm.CRC32C) -> dict[str, str]:
+    """The checksum of each file that the manifest of the copy in `data` names; empty without one.
+
+    A checksum by another algorithm is none.
+    """
     place = data / NAME
     if not place.exists():
         return {}
@@ -164,6 +167,6 @@ def read_checksums(data: Path) -> dict[str, str]:
         for line in lines:
             if line.startswith(('{ "Path"', '{"Path"')):
                 facts = json.loads(line.rstrip().removesuffix(","))
-                if facts.get("Checksum-Algorithm") == Algorithm.CRC32C:
+                if facts.get("Checksum-Algorithm") == algorithm:
                     found[facts["Path"]] = facts["Checksum"]
     return found
