@@ -1,6 +1,7 @@
 """A real cluster, copied file by file: by the kernel, by rsync, by rsync over a real ssh."""
 
 import contextlib
+import json
 import os
 import signal
 import threading
@@ -13,7 +14,7 @@ import pytest
 from barmand.catalog.memory import Catalog, open_catalog
 from barmand.model.backup import Backup, Damage
 from barmand.model.errors import Failure, PostgresFailed, Stopped
-from barmand.model.order import Reuse
+from barmand.model.order import Checksums, Reuse
 from barmand.model.progress import Phase
 from barmand.operations.local_files import LocalFiles
 from barmand.operations.ports import FileCopier
@@ -292,6 +293,25 @@ def test_a_file_with_old_time_and_size_but_new_content_is_not_taken_for_old(
         assert (taking.data(backup) / "extra").read_text() == "two"
         assert taking.verify(backup)
     assert (taking.data(first) / "extra").read_text() == "one"
+
+
+def test_a_manifest_by_another_algorithm_lends_no_checksums(
+    taking: Taking, copier: FileCopier, folder: Path
+) -> None:
+    place = folder / "space"
+    place.mkdir()
+    taking.cluster.psql(f"CREATE TABLESPACE apart LOCATION '{place}'")
+    taking.cluster.psql("CREATE TABLE t TABLESPACE apart AS SELECT generate_series(1, 9999)")
+    taking.cluster.psql("CHECKPOINT")
+    time.sleep(2.5)  # so that its files are safely older than the backups
+    for sums in (Checksums.CRC32C, Checksums.SHA256, Checksums.SHA256, Checksums.CRC32C):
+        backup = taking.take(
+            copier, makes_manifest=True, manifest_checksums=sums, reuse=Reuse.LINK, jobs=2
+        )
+        assert taking.verify(backup)
+        files = json.loads((taking.data(backup) / "backup_manifest").read_text())["Files"]
+        assert {each["Checksum-Algorithm"] for each in files} == {sums.name}
+        assert any(each["Path"].startswith("pg_tblspc/") for each in files)
 
 
 @pytest.mark.parametrize("break_off", ["kill", "freeze"])

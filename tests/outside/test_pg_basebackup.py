@@ -8,7 +8,7 @@ import pytest
 
 from barmand.model.backup import Tablespace
 from barmand.model.errors import Stopped, StorageFailed, ToolFailed
-from barmand.model.order import Order
+from barmand.model.order import Checksums, Order
 from barmand.model.positions import end_of, start_of
 from barmand.model.progress import Phase
 from barmand.model.secret import Conninfo
@@ -75,6 +75,11 @@ def test_a_hurried_order_and_a_limit_are_passed_on() -> None:
     given = arguments("", Path("/b"), {}, "", order)
     assert "--checkpoint=fast" in given
     assert "--max-rate=2048k" in given
+
+
+def test_another_checksum_than_its_own_default_is_passed_on() -> None:
+    given = arguments("", Path("/b"), {}, "", Order(manifest_checksums=Checksums.SHA256))
+    assert "--manifest-checksums=SHA256" in given
 
 
 def test_an_equals_sign_in_a_tablespaces_path_is_escaped() -> None:

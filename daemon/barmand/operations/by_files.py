@@ -119,7 +119,8 @@ class ByFiles:
         if not order.makes_manifest or backup.cluster is None:
             yield None
             return
-        with writing(self.layout.data(backup.id), Algorithm.CRC32C) as manifest:
+        algorithm = Algorithm[order.manifest_checksums.name]
+        with writing(self.layout.data(backup.id), algorithm) as manifest:
             manifest.begin(backup.cluster.version, backup.cluster.system_id)
             yield manifest
 

@@ -12,7 +12,7 @@ from threading import Event
 from barmand.model.backup import Tablespace, Told
 from barmand.model.compression import Algorithm, Compression, Location
 from barmand.model.errors import StorageFailed, ToolFailed
-from barmand.model.order import Order
+from barmand.model.order import Checksums, Order
 from barmand.model.secret import Conninfo
 from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
 from barmand.outside.postgres import without_password
@@ -105,7 +105,7 @@ def arguments(
     compression: Compression | None = None,
 ) -> list[str]:
     """`connection` must not hold a password: a command line is public."""
-    limit = order.bandwidth_limit
+    limit, sums = order.bandwidth_limit, order.manifest_checksums
     is_tar = compression is not None and compression.is_tar
     places = () if is_tar else mapped.items()  # archives all lie in `data`
     return [
@@ -121,6 +121,7 @@ def arguments(
         "--progress",
         "--verbose",
         *([] if limit is None else [f"--max-rate={limit}k"]),
+        *([] if sums is Checksums.CRC32C else [f"--manifest-checksums={sums.name}"]),
         *([] if compression is None else _packing(compression)),
         *(
             f"--tablespace-mapping={_escaped(location)}={_escaped(str(folder))}"

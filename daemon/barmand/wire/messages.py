@@ -209,6 +209,7 @@ class StartBackup(Request, frozen=True, kw_only=True):
     jobs_start_batch_size: Jobs | None = None
     jobs_start_batch_period: PositiveSeconds | None = None
     manifest: bool | None = None
+    manifest_checksums: Literal["crc32c", "sha256"] | None = None
     keepalive_interval: Count | None = None
     check_timeout: Count | None = None
     incremental: BackupWord | None = None
