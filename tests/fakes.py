@@ -21,6 +21,7 @@ from barmand.operations import ports
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
+from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.rebuild import Rebuild
@@ -488,7 +489,7 @@ def bench_over(
             record=record,
             check=check,
             postgres=postgres,
-            primary=None,
+            closing=Closing(catalog.events, postgres, None, clock),
             method=method,
             ring_archive=lambda: rung.append("archive"),
             demand_slot=lambda: None,
