@@ -92,6 +92,8 @@ class ByFiles:
                 ended = session.end()
             end_time = self.now()
             start = start_of(ended.backup_label)
+            if ended.timeline not in (None, start.timeline):
+                raise _switched(backup.server, start.timeline, ended.timeline)
             self._lay_beside(backup, ended, manifest)
             if manifest is not None:
                 manifest.end(
@@ -179,6 +181,14 @@ class ByFiles:
                 write_whole(self.layout.data(backup.id) / name, content)
                 if manifest is not None:
                     manifest.add_content(name, content)
+
+
+def _switched(server: str, begin: int, end: int | None) -> PostgresFailed:
+    return PostgresFailed(
+        f"backup of {server}: it followed a promotion during the backup, "
+        f"which needs WAL of timelines {begin} and {end}",
+        hint="Take the backup again.",
+    )
 
 
 def _lost(server: str) -> PostgresFailed:
