@@ -183,6 +183,17 @@ def test_a_primary_that_is_away_is_named_as_such(bench: Bench) -> None:
     assert "was not closed on the primary of main" in str(event.facts["error"])
 
 
+def test_a_standby_whose_primary_is_not_known_waits_with_a_hint(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.postgres.is_standby = True
+    told = Told()
+    tell = bench.take.closing.heeding(bench.copied_backup(), told)
+    tell(Phase.WAITING_FOR_WAL, None, None)
+    assert told.phases == [Phase.WAITING_FOR_WAL]
+    assert "primary_conninfo" in capsys.readouterr().out
+
+
 def test_the_primary_switches_while_a_standby_waits_for_its_own_archive(bench: Bench) -> None:
     bench, primary = with_primary(bench)
     told = Told()

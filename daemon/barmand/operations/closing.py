@@ -18,6 +18,9 @@ from barmand.operations.ports import Clock, PostgresServer, Report
 log = structlog.get_logger()
 
 NOT_CLOSED = "last segment not closed"
+_UNKNOWN_PRIMARY = (
+    "Set primary_conninfo: then barmand asks the primary for it, however idle that is."
+)
 _BEHIND_ALL = 2**64 - 1
 """The LSN behind whatever PostgreSQL has written."""
 
@@ -55,14 +58,17 @@ class Closing:
 
         With archive_mode = always it waits for a segment that only the primary can close.
         """
-        if backup.cluster is None or not backup.cluster.is_standby or self.primary is None:
+        if backup.cluster is None or not backup.cluster.is_standby:
             return report
-        primary = self.primary
 
         def tell(phase: Phase, done: int | None, total: int | None) -> None:
             report(phase, done, total)
-            if phase is Phase.WAITING_FOR_WAL:
-                self._close(primary, backup, _BEHIND_ALL)
+            if phase is not Phase.WAITING_FOR_WAL:
+                return
+            if self.primary is None:
+                log.warning("standby waits for its primary to switch WAL", hint=_UNKNOWN_PRIMARY)
+            else:
+                self._close(self.primary, backup, _BEHIND_ALL)
 
         return tell
 
