@@ -152,6 +152,12 @@ def test_its_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
     assert "kB" not in failed.value.hint
 
 
+def test_a_session_that_the_server_ended_is_told_as_that(tmp_path: Path) -> None:
+    words = "pg_basebackup: error: COPY stream ended before last file was finished"
+    with pytest.raises(ToolFailed, match="PostgreSQL closed the connection"):
+        copy(stand_in(tmp_path, f'echo "{words}" >&2; exit 1'), tmp_path)
+
+
 def test_a_failure_without_a_word_says_that(tmp_path: Path) -> None:
     with pytest.raises(ToolFailed, match="was killed by SIGKILL: it gave no reason"):
         copy(stand_in(tmp_path, "kill -9 $$"), tmp_path)

@@ -18,6 +18,9 @@ from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
 from barmand.outside.postgres import without_password
 from barmand.outside.process import Finished, Stop, find_program, run, version_of
 
+_CUT_OFF = "COPY stream ended before last file was finished"
+"""All that it says when the server ends the session: the server's own words it keeps to itself."""
+
 _NOWHERE = "/dev/null"
 """A path under which there is neither a socket nor a folder, and nobody can make one."""
 
@@ -152,6 +155,8 @@ def _escaped(path: str) -> str:
 def _reason(finished: Finished) -> str:
     said = [line for line in finished.tail if "error:" in line or "FATAL" in line]
     words = said[-1].split("error: ", 1)[-1] if said else "it gave no reason"
+    if _CUT_OFF in words:
+        words += ": PostgreSQL closed the connection, because it shut down or was told to"
     return f"pg_basebackup {finished.words}: {words}"
 
 
