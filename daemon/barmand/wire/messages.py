@@ -99,6 +99,9 @@ class BackupView(Struct, frozen=True, kw_only=True):
     copy_seconds: float | None
     system_id: str | None
     postgres_version: int | None
+    """`server_version_num`, as 150018."""
+    postgres_release: str | None
+    """The same in PostgreSQL's own words, as 15.18."""
     pgdata: str | None
     data_checksums: str | None
     tablespaces: list[TablespaceView]
