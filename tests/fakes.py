@@ -242,6 +242,7 @@ class FakeCopyTool:
     """pg_backup_stop on a primary does."""
     attempts: list[str] = field(default_factory=list)
     """The label of each."""
+    orders: list[Order] = field(default_factory=list)
     during: Callable[[], None] = lambda: None
 
     def version(self) -> int:
@@ -264,7 +265,7 @@ class FakeCopyTool:
         stop: ports.Stop,
         report: ports.Report,
     ) -> backups.Told:
-        del order
+        self.orders.append(order)
         assert compression is None or not compression.is_tar, "it lays plain files only"
         self.attempts.append(label)
         try:

@@ -18,7 +18,7 @@ from barmand.model.backup import RESTORABLE, Backup, Cluster, Copied, Damage
 from barmand.model.errors import Failure, PostgresFailed, Stopped
 from barmand.model.finding import Finding
 from barmand.model.order import Order, Reuse
-from barmand.model.positions import start_of
+from barmand.model.positions import Position, start_of
 from barmand.model.progress import Phase
 from barmand.operations.examining import granted
 from barmand.operations.ports import (
@@ -91,9 +91,7 @@ class ByFiles:
                 report(Phase.CLOSING, None, None)
                 ended = session.end()
             end_time = self.now()
-            start = start_of(ended.backup_label)
-            if ended.timeline not in (None, start.timeline):
-                raise _switched(backup.server, start.timeline, ended.timeline)
+            start = _start(backup.server, ended)
             self._lay_beside(backup, ended, manifest)
             if manifest is not None:
                 manifest.end(
@@ -183,12 +181,16 @@ class ByFiles:
                     manifest.add_content(name, content)
 
 
-def _switched(server: str, begin: int, end: int | None) -> PostgresFailed:
-    return PostgresFailed(
-        f"backup of {server}: it followed a promotion during the backup, "
-        f"which needs WAL of timelines {begin} and {end}",
-        hint="Take the backup again.",
-    )
+def _start(server: str, ended: Ended) -> Position:
+    """Raises PostgresFailed when it ends in another timeline: such WAL we do not keep together."""
+    start = start_of(ended.backup_label)
+    if ended.timeline not in (None, start.timeline):
+        raise PostgresFailed(
+            f"{server} followed a promotion of its primary during the backup, which needs WAL of "
+            f"timelines {start.timeline} and {ended.timeline}",
+            hint="Take the backup again.",
+        )
+    return start
 
 
 def _lost(server: str) -> PostgresFailed:
