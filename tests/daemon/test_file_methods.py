@@ -46,18 +46,27 @@ def copying(
     return streaming(daemon_for(cluster, **by_method(method)))
 
 
-def assert_nothing_is_left(cluster: Cluster, folder: Path) -> None:
-    """Neither of the copy's processes nor of PostgreSQL's backup mode."""
-    eventually(lambda: not file_copiers(folder / "home"))
-    eventually(lambda: cluster.psql(SESSIONS) == "")
-    assert cluster.psql(NO_MODE) == "t|t"
+@pytest.fixture
+def assert_nothing_is_left(
+    request: pytest.FixtureRequest, cluster: Cluster, folder: Path, method: str
+) -> Callable[[], None]:
+    """Neither of the copy's processes, on either end, nor of PostgreSQL's backup mode."""
+
+    def look() -> None:
+        eventually(lambda: not file_copiers(folder / "home"))
+        if method == "rsync":
+            eventually(lambda: not request.getfixturevalue("sshd").children)
+        eventually(lambda: cluster.psql(SESSIONS) == "")
+        assert cluster.psql(NO_MODE) == "t|t"
+
+    return look
 
 
 # ------------------------------------------------------------------------------ ended from our side
 
 
 def test_a_cancel_ends_it_soon_and_leaves_nothing(
-    copying: Daemon, cluster: Cluster, folder: Path
+    copying: Daemon, assert_nothing_is_left: Callable[[], None]
 ) -> None:
     copying.expects("backup failed")
     with held_copy(copying) as (followed, _):
@@ -66,12 +75,12 @@ def test_a_cancel_ends_it_soon_and_leaves_nothing(
         assert time.monotonic() - begun < 10
         assert followed.exit_code() == 11
     assert (view["status"], view["error"]["code"]) == ("FAILED", "Stopped")
-    assert_nothing_is_left(cluster, folder)
+    assert_nothing_is_left()
     done(copying)
 
 
 def test_a_shutdown_ends_it_soon_and_leaves_nothing(
-    copying: Daemon, cluster: Cluster, folder: Path
+    copying: Daemon, assert_nothing_is_left: Callable[[], None]
 ) -> None:
     copying.expects("backup failed")
     with held_copy(copying) as (_, identifier):
@@ -79,7 +88,7 @@ def test_a_shutdown_ends_it_soon_and_leaves_nothing(
         assert copying.stop() == 0
         assert time.monotonic() - begun < 10
     copying.assert_nothing_lives()
-    assert_nothing_is_left(cluster, folder)
+    assert_nothing_is_left()
     copying.start()
     view = show(copying, identifier)
     assert (view["status"], view["error"]["code"]) == ("FAILED", "Stopped")
@@ -87,12 +96,12 @@ def test_a_shutdown_ends_it_soon_and_leaves_nothing(
 
 
 def test_a_killed_daemon_leaves_nothing_and_tells_it_at_the_next_start(
-    copying: Daemon, cluster: Cluster, folder: Path
+    copying: Daemon, assert_nothing_is_left: Callable[[], None]
 ) -> None:
     with held_copy(copying) as (_, identifier):
         copying.kill9()
     copying.assert_nothing_lives()
-    assert_nothing_is_left(cluster, folder)
+    assert_nothing_is_left()
     copying.start()
     view = show(copying, identifier)
     assert view["status"] == "FAILED"
@@ -106,7 +115,7 @@ def test_a_killed_daemon_leaves_nothing_and_tells_it_at_the_next_start(
 
 @pytest.mark.parametrize("mode", ["immediate", "fast"])
 def test_a_restart_of_postgresql_is_noticed_soon(
-    copying: Daemon, cluster: Cluster, folder: Path, mode: str
+    copying: Daemon, cluster: Cluster, assert_nothing_is_left: Callable[[], None], mode: str
 ) -> None:
     copying.expects("backup failed")
     with held_copy(copying) as (_, identifier):
@@ -116,12 +125,12 @@ def test_a_restart_of_postgresql_is_noticed_soon(
         assert time.monotonic() - begun < 10
     assert view["error"]["code"] == "PostgresFailed"
     assert "its session broke off" in view["error"]["message"]
-    assert_nothing_is_left(cluster, folder)
+    assert_nothing_is_left()
     done(streaming(copying))
 
 
 def test_a_session_that_somebody_ends_is_noticed_soon(
-    copying: Daemon, cluster: Cluster, folder: Path
+    copying: Daemon, cluster: Cluster, assert_nothing_is_left: Callable[[], None]
 ) -> None:
     copying.expects("backup failed")
     with held_copy(copying) as (_, identifier):
@@ -131,7 +140,7 @@ def test_a_session_that_somebody_ends_is_noticed_soon(
         view = becomes(copying, "FAILED", identifier)
         assert time.monotonic() - begun < 10
     assert "its session broke off" in view["error"]["message"]
-    assert_nothing_is_left(cluster, folder)
+    assert_nothing_is_left()
     done(copying)
 
 
@@ -163,10 +172,10 @@ def test_a_smart_shutdown_waits_for_the_copy_and_no_longer(
 # -------------------------------------------------------------------------------------- its options
 
 
-def test_it_waits_detaches_and_has_a_name(copying: Daemon) -> None:
+def test_it_waits_detaches_and_has_a_name(copying: Daemon, method: str) -> None:
     copying.ctl("backup", "main", "--wait", "--name", "the first")
     first = show(copying, "the first")
-    assert (first["status"], first["method"]) == ("DONE", first["method"])
+    assert (first["status"], first["method"]) == ("DONE", method)
     refused = copying.ctl("backup", "main", "--name", "the first", check=False)
     assert refused.returncode == 4
     copying.ctl("backup", "main", "--detach", "--name", "apart", "--bwlimit", "8000")
