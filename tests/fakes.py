@@ -23,6 +23,7 @@ from barmand.operations import ports
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
+from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.rebuild import Rebuild
@@ -249,6 +250,7 @@ class FakeCopyTool:
     """pg_backup_stop on a primary does."""
     attempts: list[str] = field(default_factory=list)
     """The label of each."""
+    orders: list[Order] = field(default_factory=list)
     during: Callable[[], None] = lambda: None
 
     def version(self) -> int:
@@ -271,7 +273,7 @@ class FakeCopyTool:
         stop: ports.Stop,
         report: ports.Report,
     ) -> backups.Told:
-        del order
+        self.orders.append(order)
         assert compression is None or not compression.is_tar, "it lays plain files only"
         self.attempts.append(label)
         try:
@@ -496,7 +498,7 @@ def bench_over(
             record=record,
             check=check,
             postgres=postgres,
-            primary=None,
+            closing=Closing(catalog.events, postgres, None, clock),
             method=method,
             ring_archive=lambda: rung.append("archive"),
             demand_slot=lambda: None,

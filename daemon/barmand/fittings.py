@@ -37,6 +37,7 @@ def order_of(server: ServerSettings) -> Order:
         jobs_start_batch_size=server.parallel_jobs_start_batch_size,
         jobs_start_batch_period=server.parallel_jobs_start_batch_period,
         makes_manifest=server.autogenerate_manifest,
+        manifest_checksums=server.manifest_checksums,
         keepalive_seconds=server.keepalive_interval,
         check_seconds=server.check_timeout,
     )

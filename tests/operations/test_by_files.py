@@ -1,5 +1,6 @@
 """A real cluster, copied file by file: by the kernel, by rsync, by rsync over a real ssh."""
 
+import json
 import os
 import threading
 import time
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from barmand.model.backup import Backup
-from barmand.model.order import Reuse
+from barmand.model.order import Checksums, Reuse
 from barmand.model.progress import Phase
 from barmand.operations.ports import FileCopier
 from barmand.outside.rsync_files import RsyncFiles
@@ -268,3 +269,24 @@ def test_a_file_with_old_time_and_size_but_new_content_is_not_taken_for_old(
         assert taking.verify(backup)
     extra.unlink()
     assert (taking.data(first) / "extra").read_text() == "one"
+
+
+def test_a_manifest_by_another_algorithm_lends_no_checksums(
+    taking: Taking, copier: FileCopier, folder: Path
+) -> None:
+    place = folder / "space"
+    place.mkdir()
+    taking.cluster.psql(f"CREATE TABLESPACE apart LOCATION '{place}'")
+    taking.cluster.psql("CREATE TABLE t TABLESPACE apart AS SELECT generate_series(1, 9999)")
+    taking.cluster.psql("CHECKPOINT")
+    time.sleep(2.5)  # so that its files are safely older than the backups
+    for sums in (Checksums.CRC32C, Checksums.SHA256, Checksums.SHA256, Checksums.CRC32C):
+        backup = taking.take(
+            copier, makes_manifest=True, manifest_checksums=sums, reuse=Reuse.LINK, jobs=2
+        )
+        assert taking.verify(backup)
+        files = json.loads((taking.data(backup) / "backup_manifest").read_text())["Files"]
+        assert {each["Checksum-Algorithm"] for each in files} == {sums.name}
+        assert any(each["Path"].startswith("pg_tblspc/") for each in files)
+    taking.cluster.psql("DROP TABLE t")
+    taking.cluster.psql("DROP TABLESPACE apart")

@@ -122,3 +122,6 @@ def test_no_checksums_come_from_no_manifest_or_from_another_algorithm(data: Path
     assert list(read_checksums(data)) == []
     write(data, {b"base/1": b"one"}, Algorithm.SHA256)
     assert list(read_checksums(data)) == []
+    assert list(read_checksums(data, Algorithm.CRC32C)) == []
+    sums = list(read_checksums(data, Algorithm.SHA256))
+    assert sums == [("base/1", sha256(b"one").hexdigest())]

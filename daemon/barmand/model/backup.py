@@ -90,6 +90,12 @@ class Cluster:
     summarize_wal: str | None = None
     is_standby: bool = False
 
+    @property
+    def release(self) -> str:
+        """Its version as people write it: 150018 is 15.18, and 90624 was 9.6.24."""
+        first, rest = divmod(self.version, 10_000)
+        return f"{first}.{rest}" if first >= 10 else f"{first}.{rest // 100}.{rest % 100}"
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:

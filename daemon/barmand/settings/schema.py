@@ -21,7 +21,7 @@ from barmand.model.compression import (
     Format,
     Location,
 )
-from barmand.model.order import Reuse
+from barmand.model.order import Checksums, Reuse
 from barmand.settings.values import (
     FALSE,
     TRUE,
@@ -219,6 +219,15 @@ class ServerSettings:
     autogenerate_manifest: Annotated[
         Flag, Doc("Write a backup_manifest with the file methods; pg_basebackup always does.")
     ] = False
+    manifest_checksums: Annotated[
+        Checksums,
+        choice(Checksums),
+        Doc(
+            "How a backup_manifest sums its files, pg_basebackup's too (barmand only): crc32c is "
+            "fast and finds accidents, sha256 takes a core several times longer and also finds "
+            "what was changed on purpose."
+        ),
+    ] = Checksums.CRC32C
     network_compression: Annotated[Flag, Doc("Compress what rsync sends over ssh.")] = False
     backup_compression: Annotated[
         Algorithm | None,
