@@ -8,7 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
+
+# A busy machine is no fault of what is tested.
+hypothesis.settings.register_profile("barmand", deadline=None)
+hypothesis.settings.load_profile("barmand")
 
 pytest.register_assert_rewrite("support.daemon", "support.postgres", "support.waiting")
 

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
 
+import google_crc32c
+
 from barmand.catalog.memory import Catalog
 from barmand.model import backup as backups
 from barmand.model.backup import Backup, Cluster, Damage, Reason, Tablespace
@@ -22,6 +24,7 @@ from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
+from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
@@ -129,6 +132,12 @@ def lay_segment(
 
 
 # --------------------------------------------------------------------------------------- PostgreSQL
+
+
+def control_file(system_id: str, size: int = 288) -> bytes:
+    """As pg_control: the system identifier first, the CRC32C of all before it last."""
+    head = int(system_id).to_bytes(8, "little").ljust(size - 4, b"c")
+    return (head + google_crc32c.value(head).to_bytes(4, "little")).ljust(8192, b"\0")
 
 
 @dataclass
@@ -245,6 +254,7 @@ class FakeCopyTool:
     """pg_backup_stop on a primary does."""
     attempts: list[str] = field(default_factory=list)
     """The label of each."""
+    orders: list[Order] = field(default_factory=list)
     during: Callable[[], None] = lambda: None
 
     def version(self) -> int:
@@ -267,7 +277,7 @@ class FakeCopyTool:
         stop: ports.Stop,
         report: ports.Report,
     ) -> backups.Told:
-        del order
+        self.orders.append(order)
         assert compression is None or not compression.is_tar, "it lays plain files only"
         self.attempts.append(label)
         try:
@@ -504,7 +514,7 @@ def bench_over(
             record=record,
             check=check,
             postgres=postgres,
-            primary=None,
+            closing=Closing(catalog.events, postgres, None, clock),
             method=method,
             ring_archive=lambda: rung.append("archive"),
             demand_slot=lambda: None,

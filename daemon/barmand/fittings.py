@@ -37,6 +37,7 @@ def order_of(server: ServerSettings) -> Order:
         jobs_start_batch_size=server.parallel_jobs_start_batch_size,
         jobs_start_batch_period=server.parallel_jobs_start_batch_period,
         makes_manifest=server.autogenerate_manifest,
+        manifest_checksums=server.manifest_checksums,
         keepalive_seconds=server.keepalive_interval,
         check_seconds=server.check_timeout,
     )
@@ -92,16 +93,15 @@ def compression_of(server: ServerSettings) -> Compression | None:
 
 def copier_of(server: ServerSettings) -> FileCopier:
     """What brings the files: the kernel, or rsync with or without ssh."""
+    limits = {each.tablespace: each.kibibytes for each in server.tablespace_bandwidth_limit}
     if server.backup_method is BackupMethod.LOCAL:
-        return LocalFiles()
+        return LocalFiles(tablespace_limits=limits)
     is_remote = server.backup_method is BackupMethod.RSYNC
     return RsyncFiles(
         ssh=tuple(shlex.split(server.ssh_command or "")) if is_remote else None,
         path_prefix=server.path_prefix,
         network_compression=server.network_compression,
-        tablespace_limits={
-            each.tablespace: each.kibibytes for each in server.tablespace_bandwidth_limit
-        },
+        tablespace_limits=limits,
     )
 
 

@@ -22,6 +22,7 @@ from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
+from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.quarantine import Quarantine
@@ -134,7 +135,7 @@ class Builder:
                 record=record,
                 check=check,
                 postgres=postgres,
-                primary=primary_of(server),
+                closing=Closing(catalog.events, postgres, primary_of(server), local_now),
                 method=method,
                 ring_archive=lambda: self.ring_archive(server.name),
                 demand_slot=_nothing if source is None else source.demand_slot,

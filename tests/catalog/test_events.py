@@ -61,6 +61,15 @@ def test_another_kind_of_event_in_between_does_not_count(catalog: Catalog) -> No
     assert not catalog.events.add_once(happened(missing=["A"]))
 
 
+def test_the_last_event_of_a_kind_about_a_backup_is_found(catalog: Catalog) -> None:
+    told = happened(missing=["A"])
+    assert catalog.events.find_last(told.kind, "main", str(told.backup_id)) is None
+    for event in (told, happened(missing=["B"]), happened("backup DONE")):
+        catalog.events.add(event)
+    assert catalog.events.find_last(told.kind, "main", str(told.backup_id)) == {"missing": ["B"]}
+    assert catalog.events.find_last(told.kind, "main", "20240502T000000") is None
+
+
 def test_another_backup_is_another_story(catalog: Catalog) -> None:
     catalog.events.add_once(happened(missing=["A"]))
     other = Event(

@@ -68,6 +68,7 @@ _DONE = BackupView(
     copy_seconds=184.0,
     system_id="7400000000000000001",
     postgres_version=150020,
+    postgres_release="15.20",
     pgdata="/var/lib/postgresql/15/main",
     data_checksums="on",
     tablespaces=[TablespaceView(name="fast", oid=16385, location="/srv/fast")],

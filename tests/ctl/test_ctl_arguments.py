@@ -107,6 +107,10 @@ def test_each_command_is_what_the_daemon_understands(line: str, request_: AnyReq
         ("m --reuse-backup", StartBackup(servers=["m"], reuse_backup="link")),
         ("--reuse-backup copy m", StartBackup(servers=["m"], reuse_backup="copy")),
         ("--manifest m", StartBackup(servers=["m"], manifest=True)),
+        (
+            "--manifest-checksums sha256 m",
+            StartBackup(servers=["m"], manifest_checksums="sha256"),
+        ),
         ("--no-manifest m", StartBackup(servers=["m"], manifest=False)),
         ("--jobs-start-batch-size 2 m", StartBackup(servers=["m"], jobs_start_batch_size=2)),
         ("--jobs-start-batch-period 5 m", StartBackup(servers=["m"], jobs_start_batch_period=5)),

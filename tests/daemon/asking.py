@@ -23,6 +23,9 @@ PUSHED: dict[str, object | None] = {
 }
 """The options of a server whose WAL comes by archive_command."""
 
+METHODS = ("postgres", "rsync", "local-rsync", "local")
+FILE_METHODS = METHODS[1:]
+
 Json = dict[str, Any]
 
 
@@ -280,6 +283,16 @@ def programs_of(folder: Path) -> list[Process]:
         for process in all_processes()
         if str(folder) in process.command
         and any(name in process.command for name in ("pg_basebackup", "pg_receivewal"))
+    ]
+
+
+def file_copiers(folder: Path) -> list[Process]:
+    """What works for a copy by rsync in this folder: rsync on either end, and ssh."""
+    return [
+        process
+        for process in all_processes()
+        if str(folder) in process.command
+        and any(name in process.command for name in ("rsync", "ssh -o"))
     ]
 
 

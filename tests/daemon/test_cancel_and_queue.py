@@ -288,6 +288,36 @@ def test_a_server_that_restarts_in_mid_copy_fails_the_backup_soon(
     assert programs_of(folder)  # the receiver came back
 
 
+def test_a_session_that_somebody_ends_fails_the_backup_soon(
+    daemon: Daemon, cluster: Cluster, folder: Path
+) -> None:
+    daemon.expects("backup failed")
+    with held_copy(daemon) as (followed, _):
+        (sender,) = walsenders(cluster)
+        begun = monotonic()
+        assert cluster.psql(f"SELECT pg_terminate_backend({sender})") == "t"
+        (view,) = followed.result()["backups"]
+        assert monotonic() - begun < 10
+    assert_told_why(view)
+    assert not copiers(folder)
+    done(daemon)
+
+
+@pytest.mark.parametrize("mode", ["smart", "fast"])
+def test_a_shutdown_of_postgresql_does_not_wait_for_the_copy(
+    daemon: Daemon, cluster: Cluster, mode: str
+) -> None:
+    daemon.expects("backup failed")
+    with held_copy(daemon) as (followed, _):
+        begun = monotonic()
+        cluster.stop(mode)
+        (view,) = followed.result()["backups"]
+        assert monotonic() - begun < 10
+    assert_told_why(view)
+    cluster.start()
+    done(streaming(daemon))
+
+
 def assert_told_why(view: Json) -> None:
     error = view["error"]
     assert error["code"] in ("ToolFailed", "PostgresFailed")

@@ -416,3 +416,39 @@ def test_a_role_that_may_not_start_backups_is_told_the_grant(
     said = daemon.ctl("check", "main", check=False)
     assert said.returncode == 5
     assert "GRANT EXECUTE ON FUNCTION pg_backup_start" in said.stdout
+
+
+def test_a_tablespace_in_place_is_refused_before_backup_mode_begins(
+    local: Daemon, cluster: Cluster
+) -> None:
+    if cluster.psql("SHOW server_version_num") < "150000":
+        pytest.skip("such tablespaces came with PostgreSQL 15")
+    cluster.configure(allow_in_place_tablespaces="on")
+    cluster.reload()
+    cluster.psql("CREATE TABLESPACE odd LOCATION ''")
+    local.expects("backup failed")
+    said = local.ctl("backup", "main", check=False)
+    assert said.returncode == 4
+    assert "tablespace 'odd' has no place of its own: it lies in pg_tblspc/" in said.stderr
+    assert_backup_mode_is_over(cluster)
+    cluster.psql("DROP TABLESPACE odd")
+    done(local)
+
+
+def test_a_tablespaces_own_limit_is_heeded_and_starts_are_logged(
+    make_cluster: Callable[..., Cluster], daemon_for: Callable[..., Daemon], folder: Path
+) -> None:
+    cluster = make_cluster()
+    (folder / "slow").mkdir(mode=0o700)
+    cluster.psql(f"CREATE TABLESPACE slow LOCATION '{folder / 'slow'}'")
+    cluster.psql(
+        "CREATE TABLE large TABLESPACE slow AS"
+        " SELECT repeat(md5(n::text), 30) FROM generate_series(1, 20000) AS n"
+    )
+    size = int(cluster.psql("SELECT pg_tablespace_size('slow')"))
+    daemon = streaming(daemon_for(cluster, **LOCAL, tablespace_bandwidth_limit="slow:5000"))
+    view = done(daemon, jobs=3, bwlimit=10_000, jobs_start_batch_size=1, jobs_start_batch_period=1)
+    assert view["copy_seconds"] > 0.9 * size / (5000 * 1024)
+    starts = daemon.log_records("copy worker starts")
+    assert sorted(start["worker"] for start in starts) == [1, 2, 3]
+    assert {start["backup_id"] for start in starts} == {view["backup_id"]}

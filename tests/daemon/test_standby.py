@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.asking import (
+    METHODS,
     Json,
     becomes,
     done,
@@ -23,7 +24,7 @@ from support.daemon import Daemon
 from support.postgres import Cluster, Clusters, run
 from support.waiting import eventually
 
-METHODS = ("postgres", "local")
+Options = Callable[[str], dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,27 @@ class Pair:
         }
 
 
-@pytest.fixture
-def pair(clusters: Clusters, folder: Path) -> Pair:
-    primary = clusters.make()
-    data = folder / "standby"
+def standby_of(primary: Cluster, clusters: Clusters, data: Path, **settings: object) -> Cluster:
     run(
         *(primary.bindir / "pg_basebackup", "--pgdata", data, "--write-recovery-conf"),
         *("--checkpoint=fast", "--dbname", primary.conninfo),
     )
-    pair = Pair(primary, clusters.adopt(data))
+    return clusters.adopt(data, **settings)
+
+
+@pytest.fixture
+def pair(clusters: Clusters, folder: Path) -> Pair:
+    primary = clusters.make()
+    pair = Pair(primary, standby_of(primary, clusters, folder / "standby"))
     pair.catch_up()
     pair.write()
     return pair
 
 
-def options(method: str) -> dict[str, object]:
-    more = {} if method == "postgres" else {"parallel_jobs": 2, "autogenerate_manifest": "on"}
-    return {"backup_method": method, **more}
+def slowly(cluster: Cluster, seconds: int) -> int:
+    """The bandwidth limit with which its copy takes about so long."""
+    size = int(cluster.psql("SELECT sum(pg_database_size(oid)) FROM pg_database"))
+    return max(32, size // 1024 // seconds)
 
 
 def wait_for_archived(daemon: Daemon, segment: str) -> None:
@@ -76,11 +81,18 @@ def wait_for_archived(daemon: Daemon, segment: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("source", ["standby", "primary"])
 def test_with_primary_conninfo_the_backup_of_an_idle_standby_ends(
-    pair: Pair, daemon_for: Callable[..., Daemon], method: str, source: str
+    pair: Pair,
+    daemon_for: Callable[..., Daemon],
+    by_method: Options,
+    *,
+    method: str,
+    source: str,
 ) -> None:
     wal = pair.from_primary() if source == "primary" else {}
     primary = pair.primary.conninfo
-    daemon = streaming(daemon_for(pair.standby, primary_conninfo=primary, **options(method), **wal))
+    daemon = streaming(
+        daemon_for(pair.standby, primary_conninfo=primary, **by_method(method), **wal)
+    )
     begun = time.monotonic()
     view = done(daemon)
     assert time.monotonic() - begun < 20
@@ -90,9 +102,9 @@ def test_with_primary_conninfo_the_backup_of_an_idle_standby_ends(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_without_it_the_backup_waits_until_the_primary_switches(
-    pair: Pair, daemon_for: Callable[..., Daemon], method: str
+    pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
 ) -> None:
-    daemon = streaming(daemon_for(pair.standby, **options(method)))
+    daemon = streaming(daemon_for(pair.standby, **by_method(method)))
     pair.write()
     with follow(daemon, follow="copied") as followed:
         view: Json = followed.result()["backups"][0]
@@ -104,17 +116,16 @@ def test_without_it_the_backup_waits_until_the_primary_switches(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_standby_promoted_in_mid_copy_fails_the_backup_with_that_reason(
-    pair: Pair, daemon_for: Callable[..., Daemon], method: str
+    pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
 ) -> None:
     pair.primary.psql(
         "CREATE TABLE filling AS SELECT repeat('x', 900) FROM generate_series(1, 9999)"
     )
     pair.catch_up()
-    daemon = streaming(daemon_for(pair.standby, **options(method)))
+    daemon = streaming(daemon_for(pair.standby, **by_method(method)))
     daemon.expects("backup failed")
     daemon.expects("receiver")
-    size = int(pair.standby.psql("SELECT sum(pg_database_size(oid)) FROM pg_database"))
-    with held_copy(daemon, bwlimit=max(32, size // 1024 // 6)) as (followed, identifier):
+    with held_copy(daemon, bwlimit=slowly(pair.standby, 6)) as (followed, identifier):
         pair.standby.promote()
         assert followed.exit_code() != 0
     view = show(daemon, identifier)
@@ -123,19 +134,32 @@ def test_a_standby_promoted_in_mid_copy_fails_the_backup_with_that_reason(
     assert "promoted" in f"{error['message']} {error['hint']}"
 
 
+def assert_positions(primary: Cluster, data: Path, view: Json) -> None:
+    """Of a standby's backup, as its label and the primary name them."""
+    label = (data / "backup_label").read_text()
+    assert "BACKUP FROM: standby\n" in label
+    assert f"START WAL LOCATION: {view['begin_lsn']} (file {view['begin_wal']})" in label
+    assert f"START TIMELINE: {view['timeline']}\n" in label
+    names = (f"pg_walfile_name('{view[lsn]}')" for lsn in ("begin_lsn", "end_lsn"))
+    assert primary.psql(f"SELECT {', '.join(names)}") == f"{view['begin_wal']}|{view['end_wal']}"
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_the_restored_backup_of_a_standby_is_a_primary(
     pair: Pair,
     daemon_for: Callable[..., Daemon],
     clusters: Clusters,
     home: Path,
+    by_method: Options,
     *,
     method: str,
 ) -> None:
     primary = pair.primary.conninfo
     pair.primary.pgbench_init()
     daemon = streaming(
-        daemon_for(pair.standby, primary_conninfo=primary, **options(method), **pair.from_primary())
+        daemon_for(
+            pair.standby, primary_conninfo=primary, **by_method(method), **pair.from_primary()
+        )
     )
     with pair.primary.pgbench(seconds=60):
         view = done(daemon)
@@ -145,8 +169,78 @@ def test_the_restored_backup_of_a_standby_is_a_primary(
     data = home / "base" / view["backup_id"] / "data"
     run(pair.primary.bindir / "pg_verifybackup", "--no-parse-wal", data)
     assert view["damages"] == []
+    assert_positions(pair.primary, data, view)
     copy = restored(daemon, clusters, clusters.folder / "copy")
     assert copy.psql("SELECT answer FROM marker") == "42"
     assert pgbench_sums(copy) == sums
     assert not (copy.data / "standby.signal").exists()
     copy.psql("INSERT INTO marker VALUES (43)")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_standby_that_archives_for_itself_does_not_hang_on_an_idle_primary(
+    pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
+) -> None:
+    """With archive_mode = always the end of a backup may wait for its own archive."""
+    pair.standby.configure(archive_mode="always", archive_command="true")
+    pair.standby.restart()
+    pair.write()
+    primary = pair.primary.conninfo
+    daemon = streaming(daemon_for(pair.standby, primary_conninfo=primary, **by_method(method)))
+    begun = time.monotonic()
+    assert done(daemon)["status"] == "DONE"
+    assert time.monotonic() - begun < 25
+
+
+@pytest.mark.parametrize("method", ["postgres", "local"])
+def test_a_primary_that_is_away_at_the_end_does_not_fail_a_whole_copy(
+    pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
+) -> None:
+    primary = pair.primary.conninfo
+    daemon = streaming(daemon_for(pair.standby, primary_conninfo=primary, **by_method(method)))
+    limit = slowly(pair.standby, 5)
+    with held_copy(daemon, follow="copied", bwlimit=limit) as (followed, identifier):
+        pair.primary.stop("immediate")
+        (view,) = followed.result()["backups"]
+    assert view["status"] == "WAITING_FOR_WALS"
+    (warning,) = followed.warnings
+    assert "was not closed on the primary of main: connection to main: " in warning
+    assert "The copy is whole" in warning
+    told = daemon.ctl("backup", "main", "--name", "told", check=False)
+    assert (told.returncode, "pg_switch_wal()" in told.stderr) == (0, True)
+    pair.primary.start()
+    pair.primary.switch_wal()
+    becomes(daemon, "DONE", identifier, within=60)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_standby_that_follows_a_promotion_in_mid_copy_fails_the_backup_with_that_reason(
+    pair: Pair,
+    daemon_for: Callable[..., Daemon],
+    clusters: Clusters,
+    folder: Path,
+    by_method: Options,
+    *,
+    method: str,
+) -> None:
+    """Its WAL would be of two timelines. The next backup is of the new one alone."""
+    below = standby_of(pair.standby, clusters, folder / "below")
+    daemon = streaming(
+        daemon_for(below, **by_method(method), primary_conninfo=pair.standby.conninfo)
+    )
+    daemon.expects("backup failed")
+    daemon.expects("receiver")
+    with held_copy(daemon, bwlimit=slowly(below, 8)) as (followed, identifier):
+        pair.standby.promote()
+        pair.standby.psql("CREATE TABLE of_timeline_2 AS SELECT 2 AS n; CHECKPOINT")
+        eventually(
+            lambda: below.psql("SELECT count(*) FROM pg_class WHERE relname ~ '^of_t'") == "1"
+        )
+        below.psql("CHECKPOINT")
+        assert followed.exit_code() != 0
+    error = show(daemon, identifier)["error"]
+    assert "timelines 1 and 2" in error["message"]
+    view = done(streaming(daemon))
+    assert (view["timeline"], view["begin_wal"][:8]) == (2, "00000002")
+    copy = restored(daemon, clusters, folder / "copy")
+    assert copy.psql("SELECT n FROM of_timeline_2") == "2"

@@ -106,3 +106,8 @@ def test_any_other_error_is_told_as_our_fault() -> None:
     )
     assert reason.hint is not None
     assert "journal" in reason.hint
+
+
+@pytest.mark.parametrize(("number", "release"), [(150_018, "15.18"), (90_624, "9.6.24")])
+def test_a_version_is_told_as_people_write_it(number: int, release: str) -> None:
+    assert Cluster(system_id="7", version=number, segment_size=1, pgdata="/").release == release

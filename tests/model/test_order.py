@@ -3,7 +3,7 @@
 import pytest
 
 from barmand.model.errors import UsageError
-from barmand.model.order import MAX_RATE, MIN_RATE, Order, Reuse, Wish
+from barmand.model.order import MAX_RATE, MIN_RATE, Checksums, Order, Reuse, Wish
 
 ORDER = Order(immediate_checkpoint=True, retry_times=3, retry_sleep=5.0, bandwidth_limit=4000)
 
@@ -23,10 +23,23 @@ def test_a_limit_of_zero_lifts_the_servers() -> None:
     assert Wish(bandwidth_limit=0).onto(ORDER).bandwidth_limit is None
 
 
+def test_who_says_how_a_manifest_is_summed_wants_one() -> None:
+    order = Wish(manifest_checksums=Checksums.SHA256).onto(ORDER)
+    assert (order.makes_manifest, order.manifest_checksums) == (True, Checksums.SHA256)
+    assert not Wish(makes_manifest=False).onto(order).makes_manifest
+
+
+@pytest.mark.parametrize("method", ["postgres", "local"])
+def test_a_manifest_that_is_not_wanted_cannot_be_summed(method: str) -> None:
+    with pytest.raises(UsageError, match="--manifest-checksums and --no-manifest"):
+        Wish(makes_manifest=False, manifest_checksums=Checksums.CRC32C).refuse_for(method)
+
+
 @pytest.mark.parametrize(
     "wish",
     [
         Wish(),
+        Wish(manifest_checksums=Checksums.SHA256),
         Wish(reuse=Reuse.OFF),
         Wish(makes_manifest=True),
         Wish(jobs=8),

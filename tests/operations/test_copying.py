@@ -6,7 +6,7 @@ import pytest
 
 from barmand.model.backup import Backup, Copied, Tablespace
 from barmand.model.errors import PostgresFailed, Stopped, StorageFailed, ToolFailed
-from barmand.model.order import Order
+from barmand.model.order import Checksums, Order
 from barmand.model.progress import Phase
 from fakes import MB, Bench, Stop, Told
 
@@ -138,6 +138,17 @@ def test_tablespaces_lie_beside_the_data_and_count_in_its_size(bench: Bench) -> 
     with_space = taken(bench)
     assert (data_of(bench).parent / "16385/PG_15_202209061/5/16390").is_file()
     assert with_space.size == plain.size + len(b"in a tablespace")
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [(150_018, Checksums.SHA256), (120_022, Checksums.CRC32C)]
+)
+def test_a_server_that_makes_no_manifest_is_not_told_how_to_sum_it(
+    bench: Bench, version: int, told: Checksums
+) -> None:
+    bench.postgres.version = version
+    taken(bench, Order(manifest_checksums=Checksums.SHA256))
+    assert [order.manifest_checksums for order in bench.tool.orders] == [told]
 
 
 def test_the_label_names_server_and_backup(bench: Bench) -> None:

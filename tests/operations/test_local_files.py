@@ -2,12 +2,14 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from barmand.model.backup import Backup, Damage, Tablespace
 from barmand.model.errors import Failure, PostgresFailed, Stopped, StorageFailed
@@ -15,10 +17,13 @@ from barmand.model.order import Order, Reuse
 from barmand.model.progress import Phase
 from barmand.operations.by_files import ByFiles
 from barmand.operations.local_files import LocalFiles
+from barmand.operations.ports import CopyJob
 from barmand.operations.ports import Stop as PortStop
 from barmand.outside.held_backup import Ended
+from barmand.service.stopping import StopFlag
 from barmand.storage.manifest import read_checksums
-from fakes import MB, NOON, SYSTEM, Bench, Stop, Told
+from fakes import MB, NOON, SYSTEM, Bench, Stop, Told, control_file
+from support.starving import Starved
 
 LABEL = (
     "START WAL LOCATION: 0/300028 (file 000000010000000000000003)\n"
@@ -81,7 +86,7 @@ class Stage:
         )
 
     def take(
-        self, order: Order | None = None, *, stop: Stop | None = None, told: Told | None = None
+        self, order: Order | None = None, *, stop: PortStop | None = None, told: Told | None = None
     ) -> Backup:
         take = replace(self.bench.take, method=self.method)
         backup = self.bench.catalog.backups.queue(
@@ -100,7 +105,7 @@ def stage(bench: Bench, tmp_path: Path) -> Stage:
         (pgdata / name).mkdir(parents=True)
     (pgdata / "PG_VERSION").write_text("15\n")
     (pgdata / "base/5/1259").write_bytes(b"relation")
-    (pgdata / "global/pg_control").write_bytes(int(SYSTEM).to_bytes(8, "little") + b"control")
+    (pgdata / "global/pg_control").write_bytes(control_file(SYSTEM))
     (pgdata / "postgresql.conf").write_text("port = 1\n")
     bench.postgres.pgdata = str(pgdata)
     bench.postgres.config_file = str(pgdata / "postgresql.conf")
@@ -115,7 +120,7 @@ def test_a_copy_holds_the_session_and_lays_its_words_beside(stage: Stage) -> Non
     data = stage.data(backup)
     assert (data / "backup_label").read_text() == LABEL
     assert not (data / "tablespace_map").exists()
-    assert (data / "global/pg_control").read_bytes().endswith(b"control")
+    assert (data / "global/pg_control").read_bytes() == control_file(SYSTEM)
     assert told.phases == [
         *(Phase.CHECKING, Phase.CHECKPOINT, Phase.COPYING, Phase.CLOSING, Phase.SYNCING),
         Phase.CLOSING,
@@ -129,7 +134,7 @@ def test_a_manifest_names_every_file(stage: Stage) -> None:
     backup = stage.take(Order(makes_manifest=True, jobs=3))
     data = stage.data(backup)
     on_disk = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
-    assert set(read_checksums(data)) == on_disk - {"backup_manifest"}
+    assert set(dict(read_checksums(data))) == on_disk - {"backup_manifest"}
     assert (data / "tablespace_map").read_text() == "77 /somewhere\n"
     assert backup.copied is not None
     assert backup.copied.workers == 3
@@ -233,7 +238,7 @@ def test_a_tablespace_inside_is_left_out_of_the_data_directory(
     data = stage.data(backup)
     assert (data / "pg_tblspc/77").readlink() == copy
     assert not (data / "spaces/one").exists()
-    assert "pg_tblspc/77/PG_15_202209061/5/16400" in read_checksums(data)
+    assert "pg_tblspc/77/PG_15_202209061/5/16400" in dict(read_checksums(data))
 
 
 # ------------------------------------------------------------------------------------ reference
@@ -294,3 +299,95 @@ def test_a_clock_that_was_wrong_does_not_link_what_is_younger(stage: Stage) -> N
     second = stage.take(LINK)
     assert (stage.data(second) / "base/5/1259").read_bytes() == b"RELATION"
     assert (stage.data(first) / "base/5/1259").read_bytes() == b"relation"
+
+
+# --------------------------------------------------------------------- attempts, and pg_control
+
+
+def test_a_copy_that_fails_and_heals_is_told_as_such(stage: Stage) -> None:
+    stop = Starved()
+    has_starved = []
+
+    def starve(phase: Phase) -> None:
+        if phase is Phase.COPYING and not has_starved:
+            has_starved.append(phase)
+            stop.starve()
+
+    told = Told(also=starve)
+    try:
+        with capture_logs() as logs:
+            backup = stage.take(Order(retry_times=1, retry_sleep=0.5), stop=stop, told=told)
+    finally:
+        stop.heal()
+    assert has_starved
+    assert told.phases[1:6] == [
+        *(Phase.CHECKPOINT, Phase.COPYING, Phase.RETRYING, Phase.COPYING, Phase.CLOSING)
+    ]
+    assert "copy failed, another attempt follows" in [line["event"] for line in logs]
+    assert (stage.data(backup) / "base/5/1259").read_bytes() == b"relation"
+
+
+def test_without_retries_the_same_failure_fails_the_backup(stage: Stage) -> None:
+    stop = Starved()
+    told = Told(also=lambda phase: stop.starve() if phase is Phase.COPYING else None)
+    try:
+        with pytest.raises(StorageFailed, match="Too many open files"):
+            LocalFiles().copy(job_of(stage), stop=stop, report=told)
+    finally:
+        stop.heal()
+    assert stop.pauses == []
+
+
+def job_of(stage: Stage, order: Order | None = None) -> CopyJob:
+    home = stage.pgdata.parent / "copy"
+    home.mkdir()
+    return CopyJob(
+        backup=stage.bench.queue(),
+        cluster=stage.bench.postgres.facts(),
+        order=order or Order(),
+        home=home,
+        verify_before=None,
+        reference=None,
+        reference_home=None,
+        manifest=None,
+    )
+
+
+def test_a_torn_control_file_is_read_again(stage: Stage) -> None:
+    """Whoever writes it goes on during the pause."""
+    path = stage.pgdata / "global/pg_control"
+    path.write_bytes(control_file(SYSTEM)[:200] + bytes(7992))
+
+    class Writer(Stop):
+        def wait(self, timeout: float | None = None) -> bool:
+            path.write_bytes(control_file(SYSTEM))
+            return super().wait(timeout)
+
+    stop = Writer()
+    backup = stage.take(Order(makes_manifest=True), stop=stop)
+    data = stage.data(backup)
+    assert (data / "global/pg_control").read_bytes() == control_file(SYSTEM)
+    assert stop.pauses
+    assert (data / "backup_manifest").read_text().count("pg_control") == 1
+
+
+def test_a_control_file_that_stays_torn_fails_the_backup(stage: Stage) -> None:
+    path = stage.pgdata / "global/pg_control"
+    path.write_bytes(control_file(SYSTEM)[:200] + bytes(7992))
+    with pytest.raises(StorageFailed, match="pg_control does not have its own checksum"):
+        stage.take()
+
+
+def test_a_tablespaces_own_limit_holds_within_that_of_the_backup(
+    stage: Stage, tmp_path: Path
+) -> None:
+    place = tmp_path / "space"
+    (place / "PG_15_202209061/5").mkdir(parents=True)
+    for number in range(8):
+        (place / f"PG_15_202209061/5/{16400 + number}").write_bytes(os.urandom(MB))
+        (stage.pgdata / f"base/5/{16500 + number}").write_bytes(os.urandom(MB))
+    stage.bench.postgres.tablespaces = (Tablespace("slow", 77, str(place)),)
+    copier = LocalFiles(tablespace_limits={"slow": 4096})
+    begun = time.monotonic()
+    copier.copy(job_of(stage, Order(jobs=2)), stop=StopFlag(), report=Told())
+    assert 1.6 < time.monotonic() - begun < 2.6

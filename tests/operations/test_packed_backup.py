@@ -1,5 +1,6 @@
 """A real cluster, packed by pg_basebackup in every way it can, and restored."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -128,6 +129,18 @@ def test_level_and_workers_are_passed_on(
 ) -> None:
     bench = make(backup_compression=algorithm, backup_compression_location=location, **more)
     assert bench.take().status is Status.DONE
+
+
+@pytest.mark.parametrize("packing", ["gzip", None])
+def test_the_manifest_is_summed_as_the_settings_say(
+    make: Make, clusters: Clusters, folder: Path, packing: str | None
+) -> None:
+    bench = make(backup_compression=packing, manifest_checksums="sha256")
+    backup = bench.take()
+    files = json.loads((bench.data(backup) / "backup_manifest").read_text())["Files"]
+    assert {each["Checksum-Algorithm"] for each in files} == {"SHA256"}
+    assert any(each["Path"].startswith(f"pg_tblspc/{oid(backup)}/") for each in files)
+    runs_again(bench, backup, clusters, folder)
 
 
 def test_a_backup_of_another_barman_is_restored_by_its_info(

@@ -1,15 +1,16 @@
 """From QUEUED to WAITING_FOR_WALS, or to FAILED with the reason."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from barmand.model.backup import Status
-from barmand.model.errors import CheckFailed, PostgresFailed, Refused, Stopped, ToolFailed
+from barmand.model.backup import Status, Tablespace
+from barmand.model.errors import CheckFailed, Refused, Stopped, ToolFailed
 from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.storage import backup_info
-from fakes import MB, Bench, Stop, Told
+from fakes import MB, Bench, FakePostgres, Stop, Told
 
 
 def test_a_backup_is_copied_and_waits_for_its_wal(bench: Bench) -> None:
@@ -144,12 +145,66 @@ def test_a_stop_that_comes_after_the_copy_stops_all_the_same(bench: Bench) -> No
     assert bench.postgres.closed == []
 
 
-def test_a_segment_that_cannot_be_closed_fails_the_backup(bench: Bench) -> None:
+def test_a_segment_that_cannot_be_closed_leaves_a_whole_copy_waiting(bench: Bench) -> None:
     bench.postgres.silent = {"close_segment"}
-    queued = bench.queue()
-    with pytest.raises(PostgresFailed):
-        bench.run(queued)
-    assert bench.now(queued).status is Status.FAILED
+    bench.tool.closes_segment = False
+    backup = bench.copied_backup()
+    assert backup.status is Status.WAITING_FOR_WALS
+    (event,) = bench.events("last segment not closed")
+    assert event.backup_id == backup.id
+    assert "was not closed on main: connection to main: nobody answers" in str(event.facts["error"])
+    assert "pg_switch_wal()" in str(event.facts["hint"])
+    bench.postgres.switch()
+    bench.stream(*bench.needs(backup))
+    bench.pass_wal()
+    assert bench.now(backup).status is Status.DONE
+
+
+def with_primary(bench: Bench) -> tuple[Bench, FakePostgres]:
+    """Its server is a standby of this primary."""
+    bench.postgres.is_standby = True
+    bench.tool.closes_segment = False
+    primary = FakePostgres()
+    closing = replace(bench.take.closing, primary=primary)
+    return replace(bench, take=replace(bench.take, closing=closing)), primary
+
+
+def test_the_last_segment_of_a_standby_is_closed_by_its_primary(bench: Bench) -> None:
+    bench, primary = with_primary(bench)
+    assert bench.copied_backup().status is Status.WAITING_FOR_WALS
+    assert (len(primary.closed), bench.postgres.closed) == (1, [])
+
+
+def test_a_primary_that_is_away_is_named_as_such(bench: Bench) -> None:
+    bench, primary = with_primary(bench)
+    primary.silent = {"close_segment"}
+    assert bench.copied_backup().status is Status.WAITING_FOR_WALS
+    (event,) = bench.events("last segment not closed")
+    assert "was not closed on the primary of main" in str(event.facts["error"])
+
+
+def test_a_standby_whose_primary_is_not_known_waits_with_a_hint(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.postgres.is_standby = True
+    told = Told()
+    tell = bench.take.closing.heeding(bench.copied_backup(), told)
+    tell(Phase.WAITING_FOR_WAL, None, None)
+    assert told.phases == [Phase.WAITING_FOR_WAL]
+    assert "primary_conninfo" in capsys.readouterr().out
+
+
+def test_the_primary_switches_while_a_standby_waits_for_its_own_archive(bench: Bench) -> None:
+    bench, primary = with_primary(bench)
+    told = Told()
+    tell = bench.take.closing.heeding(bench.copied_backup(), told)
+    before = len(primary.closed)
+    tell(Phase.COPYING, 1, 2)
+    assert len(primary.closed) == before
+    primary.write()
+    tell(Phase.WAITING_FOR_WAL, None, None)
+    assert len(primary.closed) == before + 1
+    assert told.phases == [Phase.COPYING, Phase.WAITING_FOR_WAL]
 
 
 def test_a_second_backup_is_refused_while_one_is_under_way(bench: Bench) -> None:
@@ -167,3 +222,15 @@ def test_after_a_failure_the_next_backup_is_taken(bench: Bench) -> None:
     with pytest.raises(ToolFailed):
         bench.run(bench.queue())
     assert bench.done_backup().status is Status.DONE
+
+
+def test_a_tablespace_without_a_place_of_its_own_is_refused_by_name(bench: Bench) -> None:
+    bench.postgres.tablespaces = (
+        Tablespace("fine", 76, "/srv/fine"),
+        Tablespace("odd", 77, "pg_tblspc/77"),
+    )
+    queued = bench.queue()
+    with pytest.raises(Refused, match="tablespace 'odd' has no place of its own"):
+        bench.run(queued)
+    assert bench.now(queued).status is Status.FAILED
+    assert not bench.layout.backup(queued.id).exists()

@@ -8,7 +8,7 @@ import pytest
 
 from barmand.model.backup import Tablespace
 from barmand.model.errors import Stopped, StorageFailed, ToolFailed
-from barmand.model.order import Order
+from barmand.model.order import Checksums, Order
 from barmand.model.positions import end_of, start_of
 from barmand.model.progress import Phase
 from barmand.model.secret import Conninfo
@@ -75,6 +75,11 @@ def test_a_hurried_order_and_a_limit_are_passed_on() -> None:
     given = arguments("", Path("/b"), {}, "", order)
     assert "--checkpoint=fast" in given
     assert "--max-rate=2048k" in given
+
+
+def test_another_checksum_than_its_own_default_is_passed_on() -> None:
+    given = arguments("", Path("/b"), {}, "", Order(manifest_checksums=Checksums.SHA256))
+    assert "--manifest-checksums=SHA256" in given
 
 
 def test_an_equals_sign_in_a_tablespaces_path_is_escaped() -> None:
@@ -145,6 +150,12 @@ def test_its_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
     )
     assert failed.value.hint is not None
     assert "kB" not in failed.value.hint
+
+
+def test_a_session_that_the_server_ended_is_told_as_that(tmp_path: Path) -> None:
+    words = "pg_basebackup: error: COPY stream ended before last file was finished"
+    with pytest.raises(ToolFailed, match="PostgreSQL closed the connection"):
+        copy(stand_in(tmp_path, f'echo "{words}" >&2; exit 1'), tmp_path)
 
 
 def test_a_failure_without_a_word_says_that(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from barmand.model.errors import ConfigInvalid, Stopped, StorageFailed, ToolFail
 from barmand.model.order import Reuse
 from barmand.outside.process import Finished
 from barmand.outside.rsync import Fetch, Reference, Rsync
-from barmand.outside.rsync_limits import Limits, Shares, Starts
-from barmand.outside.rsync_trees import Listing, is_taken, judge_of, loads_of
+from barmand.outside.rsync_limits import Limits, Shares
+from barmand.outside.rsync_trees import Listing, judge_of, loads_of
 from barmand.outside.rsync_words import Ending, Entry, Hearing, Judge, unescaped
 from barmand.outside.ssh import transport
 from barmand.service.stopping import StopFlag
-from barmand.storage.data_tree import Tree
+from barmand.storage.data_tree import Tree, is_taken
 from support.sshd import Sshd
 from support.taking import Background
 from support.waiting import eventually
@@ -170,10 +170,23 @@ def test_an_unknown_host_key_is_refused_whatever_ssh_command_says(
     rsync = Rsync(ssh=(*words, "-o", "StrictHostKeyChecking=no", host))
     ending = bring(rsync, source, ("sub dir/plain",))
     assert isinstance(ending.error, ToolFailed)
-    assert "Host key verification failed" in (ending.error.hint or "")
+    assert "Host key verification failed" in ending.error.message
+    assert (ending.error.hint or "").startswith("Add the host's key to ~/.ssh/known_hosts")
     assert not ending.may_be_retried
     assert sshd.known_hosts.read_text() == ""
     assert not any((folder / "target").iterdir())
+
+
+def test_a_changed_host_key_is_told_from_an_unknown_one(
+    source: Path, bring: Callable[..., Ending], sshd: Sshd
+) -> None:
+    another = (sshd.folder / "key.pub").read_text()
+    sshd.known_hosts.write_text(f"[127.0.0.1]:{sshd.port} {another}")
+    ending = bring(Rsync(ssh=sshd.words), source, ("sub dir/plain",))
+    assert isinstance(ending.error, ToolFailed)
+    assert "Host key verification failed" in ending.error.message
+    assert (ending.error.hint or "").startswith("The host's key is not the one in known_hosts")
+    assert not ending.may_be_retried
 
 
 def test_a_refused_connection_may_be_tried_again(
@@ -186,16 +199,16 @@ def test_a_refused_connection_may_be_tried_again(
     assert ending.may_be_retried
 
 
-@pytest.mark.parametrize("is_early", [False, True])
+@pytest.mark.parametrize("frozen", ["host", "connection", "sender"])
 def test_a_frozen_connection_ends_by_itself(
-    source: Path, bring: Callable[..., Ending], sshd: Sshd, *, is_early: bool
+    source: Path, bring: Callable[..., Ending], sshd: Sshd, frozen: str
 ) -> None:
-    """Early: sshd accepts and says nothing. Late: it stops in mid-file."""
+    """Host: sshd accepts and says nothing. Sender: in mid-file, while sshd still answers."""
     (source / "large").write_bytes(os.urandom(20_000_000))
     rsync = Rsync(ssh=sshd.words, silence_seconds=3, connect_seconds=3)
     assert sshd.process is not None
     begun = time.monotonic()
-    if is_early:
+    if frozen == "host":
         os.kill(sshd.process.pid, signal.SIGSTOP)
         ending = bring(rsync, source, ("large",))
     else:
@@ -203,7 +216,8 @@ def test_a_frozen_connection_ends_by_itself(
         eventually(lambda: "rsync --server" in " ".join(p.command for p in sshd.children))
         time.sleep(1)
         for child in sshd.children:
-            os.kill(child.pid, signal.SIGSTOP)
+            if frozen == "connection" or "rsync --server" in child.command:
+                os.kill(child.pid, signal.SIGSTOP)
         ended = work.wait(20)
         assert isinstance(ended, Ending)
         ending = ended
@@ -212,12 +226,22 @@ def test_a_frozen_connection_ends_by_itself(
     assert time.monotonic() - begun < 12
 
 
+def test_a_file_that_comes_slowly_is_no_silence(
+    source: Path, bring: Callable[..., Ending], sshd: Sshd
+) -> None:
+    (source / "large").write_bytes(os.urandom(8_000_000))
+    rsync = Rsync(ssh=sshd.words, silence_seconds=2)
+    assert bring(rsync, source, ("large",), limit=1500).error is None
+
+
 def test_a_full_disk_of_ours_is_a_failure_of_storage() -> None:
     hearing = Hearing(STRICT, lambda _entry: None, lambda _bytes: None)
+    hearing.take("rsync: [sender] write error: Broken pipe (32)")
     hearing.take('rsync: [receiver] write failed on "/x/1": No space left on device (28)')
     error = hearing.ending(Finished(11, ("rsync error: error in file IO (code 11)",))).error
     assert isinstance(error, StorageFailed)
     assert "No space left" in error.message
+    assert (error.hint or "").startswith("Free space on the file system of the backups")
 
 
 def test_a_greeting_of_the_host_is_no_complaint() -> None:
@@ -326,15 +350,6 @@ def test_a_tablespace_keeps_only_the_folder_of_this_server() -> None:
     assert not judge_of(tree).concerns("/space/lost+found")
     assert judge_of(tree).may_be_gone("/space/PG_15_202209061/5/16401")
     assert judge_of(tree).concerns("/elsewhere")
-
-
-def test_starts_are_limited_in_their_period() -> None:
-    starts, begun = Starts(2, 0.4, StopFlag()), time.monotonic()
-    moments = []
-    for _ in range(5):
-        starts.wait()
-        moments.append(round(time.monotonic() - begun, 1))
-    assert moments == [0.0, 0.0, 0.4, 0.4, 0.8]
 
 
 def test_shares_add_up_to_the_limit_and_come_back() -> None:

@@ -1,193 +1,108 @@
-"""What there is to copy: all of it, in good order, and never silently less."""
+"""Which directories a cluster has, and what in them is taken."""
 
-import os
-import shutil
-import socket
 from pathlib import Path
 
 import pytest
 
-from barmand.model.errors import StorageFailed
+from barmand.model.backup import Cluster, Tablespace
 from barmand.model.pgdata import tablespace_version_folder
-from barmand.storage import data_tree
-from barmand.storage.data_tree import BATCH_FILES, LARGE_BYTES, Survey, Tree, survey, unreadable
+from barmand.storage.data_tree import Tree, is_taken, system_id_of, trees_of, unreadable
 
-as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
-
-
-def lay(root: Path, *paths: str, size: int = 1) -> None:
-    for path in paths:
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_bytes(b"x" * size)
+PG = Path("/srv/pg")
+HOME = Path("/backups/1")
+DATA = Tree(PG, HOME / "data", left_out=frozenset({"spaces/one", "pg_hba.conf"}))
+SPACE = Tree(Path("/space"), HOME / "77", "pg_tblspc/77/", tablespace_version_folder(150_000))
 
 
-def files_of(found: Survey) -> set[str]:
-    return {
-        batch.tree.prefix + (f"{batch.folder}/{name}" if batch.folder else name)
-        for batch in found.batches
-        for name in batch.names
+def cluster(**facts: object) -> Cluster:
+    told: dict[str, object] = {
+        "system_id": "73",
+        "version": 150_018,
+        "segment_size": 1,
+        "pgdata": str(PG),
+        **facts,
     }
+    return Cluster(**told)  # type: ignore[arg-type] # facts of a test
+
+
+@pytest.mark.parametrize(
+    "path", ["PG_VERSION", "base/5/1259", "pg_wal", "spaces", "spaces/two/x", "base/pg_wal/1"]
+)
+def test_what_belongs_to_the_cluster_is_taken(path: str) -> None:
+    assert is_taken(DATA, path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pg_wal/000000010000000000000001",
+        "pg_wal/archive_status/x",
+        "base/pgsql_tmp/x/y",
+        "spaces/one",
+        "spaces/one/PG_15_2/5/1",
+        "pg_hba.conf",
+        "postmaster.pid",
+        "global/pg_control",
+        "pg_tblspc/77/PG_15_2/5/1",
+    ],
+)
+def test_nothing_below_what_is_left_out_is_taken(path: str) -> None:
+    assert not is_taken(DATA, path)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("PG_15_2", True),
+        ("PG_15_2/5/16400", True),
+        ("PG_15_2/pg_wal/1", True),
+        ("PG_15_2/5/t1_2", False),
+        ("PG_15_2/pgsql_tmp/x", False),
+        ("PG_16_3/5/1", False),
+        ("lost+found", False),
+    ],
+)
+def test_of_a_tablespace_the_servers_folder_is_taken(path: str, expected: bool) -> None:
+    assert is_taken(SPACE, path) is expected
+
+
+def test_a_cluster_is_its_tablespaces_and_its_data_directory() -> None:
+    spaces = (Tablespace("in", 77, "/srv/pg/spaces/one"), Tablespace("out", 78, "/far"))
+    inner, outer, data = trees_of(cluster(tablespaces=spaces), HOME)
+    assert (inner.prefix, inner.target) == ("pg_tblspc/77/", HOME / "77")
+    assert (outer.source, outer.prefix) == (Path("/far"), "pg_tblspc/78/")
+    assert (data.source, data.prefix, data.left_out) == (PG, "", {"spaces/one"})
+
+
+def test_where_links_can_be_followed_a_tablespace_inside_is_known_by_any_name(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "real/spaces/one").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    spaces = (Tablespace("in", 77, str(tmp_path / "real/spaces/one")),)
+    known = cluster(pgdata=str(tmp_path / "link"), tablespaces=spaces)
+    assert trees_of(known, HOME, real=Path.resolve)[-1].left_out == {"spaces/one"}
+
+
+def test_configuration_from_outside_is_not_taken_from_inside_too() -> None:
+    facts = cluster(config_file="/etc/pg/postgresql.conf", hba_file="/srv/pg/pg_hba.conf")
+    assert trees_of(facts, HOME)[-1].left_out == {"postgresql.conf"}
 
 
 @pytest.fixture
 def pgdata(tmp_path: Path) -> Path:
-    root = tmp_path / "pgdata"
-    lay(root, "PG_VERSION", "postmaster.pid", "global/pg_control", "global/1260", "base/5/1259")
-    lay(root, "pg_wal/000000010000000000000001", "pg_wal/archive_status/x", "log/today")
-    lay(root, "base/5/t3_16390", "base/pgsql_tmp/pgsql_tmp1.0", "pg_stat_tmp/global.stat")
-    (root / "pg_tblspc").mkdir()
-    return root
-
-
-@pytest.fixture
-def tree(pgdata: Path, tmp_path: Path) -> Tree:
-    return Tree(source=pgdata, target=tmp_path / "copy")
-
-
-def test_folders_are_made_and_files_are_gathered(tree: Tree) -> None:
-    (tree.source / "base" / "5").chmod(0o750)
-    found = survey([tree])
-    assert files_of(found) == {"PG_VERSION", "global/1260", "base/5/1259"}
-    assert (found.files, found.bytes) == (3, 3)
-    made = {str(path.relative_to(tree.target)) for path in tree.target.rglob("*")}
-    assert made == {"global", "base", "base/5", "pg_wal", "pg_tblspc", "log", "pg_stat_tmp"}
-    assert (tree.target / "base" / "5").stat().st_mode & 0o777 == 0o750
-
-
-def test_a_tablespace_comes_with_the_folder_of_this_server_only(tree: Tree, tmp_path: Path) -> None:
-    place = tmp_path / "space"
-    lay(place, "PG_15_2/5/16400", "PG_15_2/5/t1_2", "PG_15_2/pgsql_tmp/x", "PG_16_3/5/1", "mine")
-    lay(place, "PG_15_2/pg_wal/1")  # a name that means something in a data directory only
-    (tree.source / "pg_tblspc" / "77").symlink_to(place)
-    space = Tree(place, tmp_path / "77", "pg_tblspc/77/", tablespace_version_folder(150_000))
-    found = survey([space, tree])
-    assert {name for name in files_of(found) if name.startswith("pg_tblspc")} == {
-        "pg_tblspc/77/PG_15_2/5/16400",
-        "pg_tblspc/77/PG_15_2/pg_wal/1",
-    }
-    assert not list((tree.target / "pg_tblspc").iterdir())
-
-
-def test_what_comes_otherwise_is_left_out(pgdata: Path, tmp_path: Path) -> None:
-    lay(pgdata, "spaces/one/PG_15_2/5/1", "spaces/other", "pg_hba.conf")
-    tree = Tree(pgdata, tmp_path / "copy", left_out=frozenset({"spaces/one", "pg_hba.conf"}))
-    found = files_of(survey([tree]))
-    assert "spaces/other" in found
-    assert not [name for name in found if name.startswith("spaces/one") or "hba" in name]
-
-
-def test_large_files_stand_alone_and_come_first(tree: Tree) -> None:
-    lay(tree.source, "base/5/2", size=LARGE_BYTES)
-    lay(tree.source, "base/9/3", size=LARGE_BYTES + 1)
-    lay(tree.source, *(f"base/5/{number}" for number in range(100, 100 + 2 * BATCH_FILES)))
-    batches = survey([tree]).batches
-    assert [batch.names for batch in batches[:2]] == [("3",), ("2",)]
-    assert [batch.bytes for batch in batches] == sorted(
-        (batch.bytes for batch in batches), reverse=True
-    )
-    assert max(len(batch.names) for batch in batches) == BATCH_FILES
-
-
-def test_a_folder_that_is_a_link_is_followed_but_not_a_tablespace(
-    tree: Tree, tmp_path: Path
-) -> None:
-    lay(tmp_path / "wal", "000000010000000000000001")
-    lay(tmp_path / "elsewhere", "0000")
-    shutil.rmtree(tree.source / "pg_wal")
-    (tree.source / "pg_wal").symlink_to(tmp_path / "wal")
-    (tree.source / "pg_xact").symlink_to(tmp_path / "elsewhere")
-    (tree.source / "pg_tblspc" / "77").symlink_to(tmp_path / "elsewhere")
-    assert files_of(survey([tree])) == {
-        *("PG_VERSION", "global/1260", "base/5/1259", "pg_xact/0000")
-    }
-    assert not (tree.target / "pg_wal").is_symlink()
-
-
-def test_a_file_that_is_a_link_is_a_file(tree: Tree, tmp_path: Path) -> None:
-    lay(tmp_path, "postgresql.conf", size=100)
-    (tree.source / "postgresql.conf").symlink_to(tmp_path / "postgresql.conf")
-    found = survey([tree])
-    assert "postgresql.conf" in files_of(found)
-    assert found.bytes == 103
-
-
-def test_a_link_to_nowhere_is_named(tree: Tree) -> None:
-    (tree.source / "server.key").symlink_to("/nowhere/at/all")
-    with pytest.raises(StorageFailed, match=r"server.key is a link to nowhere"):
-        survey([tree])
-
-
-def test_sockets_and_pipes_are_no_part_of_a_backup(tree: Tree, tmp_path: Path) -> None:
-    os.mkfifo(tree.source / "pipe")
-    with socket.socket(socket.AF_UNIX) as listening:
-        os.chdir(tree.source)  # the path of a socket is short
-        listening.bind(".s.PGSQL.5432")
-        os.chdir(tmp_path)
-        assert "pipe" not in files_of(survey([tree]))
-
-
-@as_user
-def test_a_folder_that_cannot_be_read_is_named(tree: Tree) -> None:
-    shut = tree.source / "base" / "5"
-    shut.chmod(0)
-    with pytest.raises(StorageFailed, match=f"cannot read {shut}: Permission denied"):
-        survey([tree])
-    shut.chmod(0o700)
-
-
-@as_user
-def test_a_link_into_a_folder_that_cannot_be_searched_is_named(tree: Tree, tmp_path: Path) -> None:
-    lay(tmp_path / "shut", "key")
-    (tree.source / "server.key").symlink_to(tmp_path / "shut" / "key")
-    (tmp_path / "shut").chmod(0)
-    with pytest.raises(StorageFailed, match=r"server.key"):
-        survey([tree])
-    (tmp_path / "shut").chmod(0o700)
-
-
-def test_a_database_dropped_during_the_look_is_as_if_it_never_was(tree: Tree) -> None:
-    lay(tree.source, "base/6/1259")
-    walk = data_tree._folders(tree)
-    seen = []
-    for folder, _ in walk:
-        if folder == "base":
-            shutil.rmtree(tree.source / "base/6")
-        seen.append(folder)
-    assert "base/5" in seen
-    assert "base/6" not in seen
-
-
-def test_a_relation_dropped_during_the_look_is_as_if_it_never_was(tree: Tree) -> None:
-    found = Survey()
-    for folder, entries in data_tree._folders(tree):
-        (tree.source / "base/5/1259").unlink(missing_ok=True)
-        data_tree._gather(found, tree, folder, entries)
-    assert files_of(found) == {"PG_VERSION", "global/1260"}
-
-
-@pytest.mark.parametrize("gone", ["", "pg_xact"])
-def test_a_folder_that_no_server_drops_must_be_there(tree: Tree, gone: str) -> None:
-    lay(tree.source, "pg_xact/0000")
-    walk = data_tree._folders(tree)
-    if gone:
-        next(walk)
-    shutil.rmtree(tree.source / gone)
-    with pytest.raises(StorageFailed, match="cannot read"):
-        list(walk)
+    (tmp_path / "global").mkdir()
+    (tmp_path / "PG_VERSION").write_text("15")
+    (tmp_path / "global/pg_control").write_bytes(bytes(8192))
+    return tmp_path
 
 
 def test_a_data_directory_belongs_to_whom_its_control_file_says(pgdata: Path) -> None:
     (pgdata / "global/pg_control").write_bytes((7300000000000000001).to_bytes(8, "little") + b"..")
-    assert data_tree.system_id_of(pgdata) == "7300000000000000001"
+    assert system_id_of(pgdata) == "7300000000000000001"
 
 
 def test_one_look_tells_whether_it_can_be_read(pgdata: Path) -> None:
     assert unreadable(pgdata) is None
     (pgdata / "global/pg_control").unlink()
     assert "pg_control: No such file" in (unreadable(pgdata) or "")
-
-
-def test_a_name_that_is_not_utf8_is_a_name(tree: Tree) -> None:
-    name = os.fsdecode(b"odd \xff")
-    lay(tree.source, f"base/5/{name}")
-    assert f"base/5/{name}" in files_of(survey([tree]))

@@ -1,5 +1,6 @@
 """Several workers copy or link a cluster's files, and older backups stay as they are."""
 
+import errno
 import os
 import shutil
 import threading
@@ -10,14 +11,20 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from structlog.contextvars import bound_contextvars, merge_contextvars
+from structlog.testing import capture_logs
 
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.storage import local_copy
-from barmand.storage.data_tree import LARGE_BYTES, Survey, Tree, survey
+from barmand.storage.attempts import Attempts
+from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
+from barmand.storage.data_tree import Tree
 from barmand.storage.live_copy import Looks
-from barmand.storage.local_copy import LocalCopy, Reference
-from barmand.storage.manifest import Algorithm, read_checksums, writing
-from barmand.storage.pace import Pace
+from barmand.storage.local_copy import Crew, LocalCopy, Reference
+from barmand.storage.manifest import Algorithm, Manifest, read_checksums, writing
+from barmand.storage.pace import Pace, Paces
+from barmand.storage.survey import LARGE_BYTES, Survey, survey
+from support.starving import Starved
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 LONG_AGO = 1_500_000_000 * 10**9
@@ -27,6 +34,10 @@ LATER = SAFE + 10**9
 
 class Flag(threading.Event):
     reason = "the test stopped it"
+
+
+def sums_in(data: Path) -> dict[str, str]:
+    return dict(read_checksums(data))
 
 
 def lay(path: Path, content: bytes, changed_ns: int = LONG_AGO) -> None:
@@ -41,7 +52,7 @@ class Ground:
     """A data directory, and a folder of backups."""
 
     folder: Path
-    stop: Flag = field(default_factory=Flag)
+    stop: Flag | Starved = field(default_factory=Flag)
     heard: list[int] = field(default_factory=list)
     during: Callable[[int], None] = lambda _count: None
 
@@ -54,7 +65,7 @@ class Ground:
 
     def look(self, name: str) -> Survey:
         self.home(name).mkdir(parents=True)
-        return survey([Tree(self.pgdata, self.home(name) / "data")])
+        return survey([Tree(self.pgdata, self.home(name) / "data")], Attempts(self.stop))
 
     def copy(
         self,
@@ -65,30 +76,47 @@ class Ground:
         found: Survey | None = None,
         jobs: int = 2,
         limit: int | None = None,
+        crew: Crew | None = None,
+        retries: int = 0,
     ) -> None:
         found = found or self.look(name)
         home = self.home(name)
         reference = None
         if like is not None:
-            sums = read_checksums(self.home(like) / "data") if has_manifest else {}
+            sums = NO_CHECKSUMS
+            if has_manifest:
+                sums = checksums_in(self.home(like) / "data", Algorithm.CRC32C, self.stop)
             reference = Reference(self.home(like), SAFE, sums)
 
+        with writing(home / "data", Algorithm.CRC32C) as manifest:
+            manifest.begin(150_000, "1")
+            told = manifest if has_manifest else None
+            copier = self.copier(name, reference, told, limit=limit, retries=retries)
+            copier.run(found, crew or Crew(jobs))
+            manifest.end([])
+
+    def copier(
+        self,
+        name: str,
+        reference: Reference | None,
+        manifest: Manifest | None,
+        *,
+        limit: int | None = None,
+        retries: int = 0,
+    ) -> LocalCopy:
         def progress(count: int) -> None:
             self.heard.append(count)
             self.during(count)
 
-        with writing(home / "data", Algorithm.CRC32C) as manifest:
-            manifest.begin(150_000, "1")
-            LocalCopy(
-                looks=Looks(None, Algorithm.CRC32C if has_manifest else None),
-                reference=reference,
-                manifest=manifest if has_manifest else None,
-                stop=self.stop,
-                progress=progress,
-                pace=Pace(limit),
-                home=home,
-            ).run(found, jobs)
-            manifest.end([])
+        return LocalCopy(
+            looks=Looks(None, Algorithm.CRC32C if manifest else None),
+            reference=reference,
+            manifest=manifest,
+            attempts=Attempts(self.stop, retries, 0.01),
+            progress=progress,
+            paces=Paces(Pace(limit)),
+            home=self.home(name),
+        )
 
     def file(self, name: str, path: str) -> Path:
         return self.home(name) / "data" / path
@@ -123,7 +151,7 @@ def test_everything_is_copied_once_and_told(ground: Ground) -> None:
     }
     assert {name: ground.file("1", name).read_bytes() for name in expected} == expected
     assert sum(ground.heard) == sum(map(len, expected.values()))
-    assert set(read_checksums(ground.home("1") / "data")) == set(expected)
+    assert set(sums_in(ground.home("1") / "data")) == set(expected)
 
 
 # ------------------------------------------------------------------------------------- linking
@@ -135,7 +163,7 @@ def test_what_is_equal_in_size_and_time_and_older_is_linked(ground: Ground) -> N
     ground.copy("2", like="1")
     assert ground.is_linked("1", "2", "base/5/7")
     assert ground.is_linked("1", "2", "base/5/9000")
-    ours, theirs = (read_checksums(ground.home(name) / "data") for name in "12")
+    ours, theirs = (sums_in(ground.home(name) / "data") for name in "12")
     assert ours == theirs
     assert ground.sums("1") == before
     assert sum(ground.heard) == 2 * sum(map(len, map(Path.read_bytes, files(ground.pgdata))))
@@ -177,7 +205,7 @@ def test_what_the_manifest_of_the_reference_does_not_tell_is_copied(ground: Grou
     ground.copy("1", has_manifest=False)
     ground.copy("2", like="1")
     assert not ground.is_linked("1", "2", "base/5/7")
-    assert "base/5/7" in read_checksums(ground.home("2") / "data")
+    assert "base/5/7" in sums_in(ground.home("2") / "data")
 
 
 def test_without_a_manifest_no_checksum_is_asked_for(ground: Ground) -> None:
@@ -204,7 +232,7 @@ def test_a_reference_deleted_in_mid_copy_costs_a_copy_and_no_file(ground: Ground
     ground.during = delete
     ground.copy("2", like="1")
     assert ground.file("2", "base/5/299").read_bytes() == b"299"
-    assert len(read_checksums(ground.home("2") / "data")) == 302
+    assert len(sums_in(ground.home("2") / "data")) == 302
 
 
 def test_a_younger_file_whose_reference_is_gone_is_copied(tmp_path: Path) -> None:
@@ -241,7 +269,7 @@ def test_what_postgresql_drops_is_left_out_of_backup_and_manifest(ground: Ground
     found = ground.look("1")
     shutil.rmtree(ground.pgdata / "base")
     ground.copy("1", found=found)
-    assert read_checksums(ground.home("1") / "data").keys() == {"PG_VERSION"}
+    assert sums_in(ground.home("1") / "data").keys() == {"PG_VERSION"}
     assert files(ground.home("1") / "data/base") == []
 
 
@@ -285,3 +313,111 @@ def test_a_stop_ends_all_workers(ground: Ground) -> None:
         ground.copy("1", limit=2000, jobs=3)
     assert time.monotonic() - begun < 3
     timer.join()
+
+
+# ------------------------------------------------------------------------------ another attempt
+
+
+def test_a_failure_that_heals_fails_nothing_and_older_backups_stay(ground: Ground) -> None:
+    ground.copy("1")
+    before = ground.sums("1")
+    for number in range(0, 300, 2):
+        lay(ground.pgdata / f"base/5/{number}", b"%d changed" % number, LATER)
+    found = ground.look("2")
+    ground.heard.clear()
+    starved = ground.stop = Starved()
+    with writing(ground.home("2") / "data", Algorithm.CRC32C) as manifest:
+        manifest.begin(150_000, "1")
+        sums = checksums_in(ground.home("1") / "data", Algorithm.CRC32C, starved)
+        with starved.starving():
+            ground.copier("2", Reference(ground.home("1"), SAFE, sums), manifest, retries=1).run(
+                found, Crew(2)
+            )
+        manifest.end([])
+    assert starved.pauses
+    assert ground.sums("1") == before
+    for number in range(300):
+        changed = number % 2 == 0
+        assert ground.is_linked("1", "2", f"base/5/{number}") is not changed
+        name = f"base/5/{number}"
+        assert ground.file("2", name).read_bytes() == (ground.pgdata / name).read_bytes()
+    assert sum(ground.heard) == found.bytes
+    assert set(sums_in(ground.home("2") / "data")) == set(sums_in(ground.home("1") / "data"))
+
+
+def test_half_a_file_is_begun_anew_and_told_once(ground: Ground) -> None:
+    """The disk fails in the middle of the large file, after others are done."""
+    found = ground.look("1")
+    large = (ground.pgdata / "base/5/9000").stat().st_size
+    failures = []
+
+    def fail(_count: int) -> None:
+        half = ground.file("1", "base/5/9000")
+        if not failures and half.exists() and 0 < half.stat().st_size < large:
+            failures.append(half.stat().st_ino)
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    ground.during = fail
+    with capture_logs() as logs:
+        ground.copy("1", found=found, retries=1)
+    assert len(failures) == 1
+    whole = ground.file("1", "base/5/9000")
+    assert whole.read_bytes() == b"large" * LARGE_BYTES
+    assert sum(ground.heard) == found.bytes
+    (told,) = [line for line in logs if "another attempt" in line["event"]]
+    assert told["error"] == f"cannot write {whole}: Input/output error"
+
+
+def test_without_an_attempt_left_the_failure_is_told(ground: Ground) -> None:
+    found = ground.look("1")
+    starved = Starved(heals_at=10**9)
+    ground.stop = starved
+    with writing(ground.home("1") / "data", Algorithm.CRC32C) as manifest:
+        copier = ground.copier("1", None, manifest, retries=2)
+        with starved.starving(), pytest.raises(StorageFailed, match="Too many open files"):
+            copier.run(found, Crew(2))
+
+
+# ------------------------------------------------------------------------- workers and their limits
+
+
+def test_workers_start_so_many_in_a_period_and_each_is_told(ground: Ground) -> None:
+    starts: list[float] = []
+    begun = time.monotonic()
+
+    def watch(_count: int) -> None:
+        told = sum(line["event"] == "copy worker starts" for line in logs)
+        starts.extend([time.monotonic() - begun] * (told - len(starts)))
+
+    for number in range(9001, 9005):
+        lay(ground.pgdata / f"base/5/{number}", b"large" * LARGE_BYTES)
+    ground.during = watch
+    with capture_logs() as logs:
+        ground.copy("1", limit=60_000_000, crew=Crew(4, 2, 0.5))
+    assert len(starts) == 4
+    assert max(starts[:2]) < 0.4
+    assert min(starts[2:]) > 0.45
+    told = [line["worker"] for line in logs if line["event"] == "copy worker starts"]
+    assert sorted(told) == [1, 2, 3, 4]
+
+
+def test_a_worker_whose_start_comes_after_the_end_holds_nobody_up(ground: Ground) -> None:
+    begun = time.monotonic()
+    with capture_logs() as logs:
+        ground.copy("1", crew=Crew(8, 1, 60))
+    assert time.monotonic() - begun < 20
+    assert [line["worker"] for line in logs if line["event"] == "copy worker starts"] == [1]
+    assert ground.file("1", "base/5/299").read_bytes() == b"299"
+
+
+def test_a_stop_before_the_first_file_is_no_success(ground: Ground) -> None:
+    found = ground.look("1")
+    ground.stop.set()
+    with pytest.raises(Stopped):
+        ground.copy("1", found=found)
+
+
+def test_workers_log_in_the_context_of_their_backup(ground: Ground) -> None:
+    with capture_logs([merge_contextvars]) as logs, bound_contextvars(server="main"):
+        ground.copy("1")
+    assert {line["server"] for line in logs} == {"main"}

@@ -4,7 +4,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from barmand.storage.pace import EitherStop, Pace
+from barmand.storage.pace import EitherStop, Pace, Paces, Starts
 
 KIB = 1024
 
@@ -67,3 +67,28 @@ def test_either_stop_tells_the_reason_and_waits_no_longer_than_asked() -> None:
     )
     either.other.set()
     assert (either.is_set(), either.wait()) == (True, True)
+
+
+def test_a_tablespace_has_a_limit_of_its_own_within_that_of_the_backup() -> None:
+    paces, stop = Paces(Pace(400 * KIB), {"pg_tblspc/7/": Pace(100 * KIB)}), Flag()
+    begun, totals = time.monotonic(), {"pg_tblspc/7/": 0, "": 0}
+
+    def work(prefix: str) -> None:
+        while time.monotonic() - begun < 3:
+            paces.take(prefix, 8 * KIB, stop)
+            totals[prefix] += 8 * KIB
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, totals))
+    took = time.monotonic() - begun
+    assert abs(totals["pg_tblspc/7/"] / took - 100 * KIB) < 15 * KIB
+    assert abs(sum(totals.values()) / took - 400 * KIB) < 60 * KIB
+
+
+def test_starts_are_limited_in_their_period() -> None:
+    starts, begun = Starts(2, 0.4, Flag()), time.monotonic()
+    moments = []
+    for _ in range(5):
+        starts.wait()
+        moments.append(round(time.monotonic() - begun, 1))
+    assert moments == [0.0, 0.0, 0.4, 0.4, 0.8]

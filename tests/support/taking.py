@@ -14,6 +14,7 @@ from barmand.model.backup import Backup, Reason
 from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.model.secret import Conninfo
+from barmand.model.wal import Segment
 from barmand.operations.by_files import ByFiles
 from barmand.operations.ports import FileCopier
 from barmand.outside.clock import local_now, monotonic
@@ -113,14 +114,18 @@ class Taking:
         """PostgreSQL, started on a copy of the copy; WAL comes from the cluster itself."""
         self.cluster.switch_wal()
         place.mkdir()
-        run("cp", "-a", self.data(backup), place / "data")
+        run("cp", "-a", "--reflink=auto", self.data(backup), place / "data")
         for link in (place / "data/pg_tblspc").iterdir():
-            run("cp", "-a", self.folder(backup) / link.name, place / link.name)
+            run("cp", "-a", "--reflink=auto", self.folder(backup) / link.name, place / link.name)
             link.unlink()
             link.symlink_to(place / link.name)
         (place / "data/tablespace_map").unlink(missing_ok=True)
+        assert backup.copied is not None
+        size = 16 * 1024 * 1024
+        first = Segment(backup.copied.timeline, backup.copied.begin_lsn // size).name(size)
         for segment in (self.cluster.data / "pg_wal").glob("0*"):
-            shutil.copy2(segment, place / "data/pg_wal")
+            if segment.name >= first:
+                shutil.copy2(segment, place / "data/pg_wal")
         return clusters.adopt(place / "data", archive_mode="off")
 
 

@@ -1,8 +1,10 @@
 """What happened, in order, for ever."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, select
 
 from barmand.catalog import rows
 from barmand.catalog.database import Database
@@ -34,20 +36,17 @@ class Events:
     def add_once(self, event: Event) -> bool:
         """Add it unless the last of its kind for this backup tells the same; True when added."""
         with self.database.writing() as connection:
-            last = connection.execute(
-                select(rows.events.c.facts)
-                .where(
-                    rows.events.c.kind == event.kind,
-                    rows.events.c.server == event.server,
-                    rows.events.c.backup_id == event.backup_id,
-                )
-                .order_by(rows.events.c.id.desc())
-                .limit(1)
-            ).scalar_one_or_none()
+            statement = _last_facts(event.kind, event.server, event.backup_id)
+            last = connection.execute(statement).scalar_one_or_none()
             if last == dict(event.facts):
                 return False
             write_event(connection, event)
             return True
+
+    def find_last(self, kind: str, server: str, backup_id: str) -> Mapping[str, object] | None:
+        """The facts of the last event of this kind about this backup."""
+        with self.database.reading() as connection:
+            return connection.execute(_last_facts(kind, server, backup_id)).scalar_one_or_none()
 
     def of_server(self, server: str) -> list[Event]:
         """Oldest first."""
@@ -66,3 +65,16 @@ class Events:
                 )
                 for row in found
             ]
+
+
+def _last_facts(kind: str, server: str | None, backup_id: str | None) -> Select[tuple[Any]]:
+    return (
+        select(rows.events.c.facts)
+        .where(
+            rows.events.c.kind == kind,
+            rows.events.c.server == server,
+            rows.events.c.backup_id == backup_id,
+        )
+        .order_by(rows.events.c.id.desc())
+        .limit(1)
+    )

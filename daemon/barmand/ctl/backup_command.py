@@ -22,6 +22,7 @@ SENT = (
     "jobs_start_batch_size",
     "jobs_start_batch_period",
     "manifest",
+    "manifest_checksums",
     "keepalive_interval",
     "check_timeout",
     "incremental",
@@ -49,6 +50,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--incremental", metavar="ID", type=values.word, help="take only what changed since ID")
     _add_switch(parser, "manifest", "write a backup manifest, or not")
+    add(
+        "--manifest-checksums",
+        metavar="ALGORITHM",
+        choices=("crc32c", "sha256"),
+        help="write one whose files are summed so: crc32c or sha256",
+    )
     _add_jobs(parser)
     _add_retries(parser)
     _add_waiting(parser)

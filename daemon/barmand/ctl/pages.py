@@ -147,18 +147,13 @@ def _cluster(backup: View) -> Facts:
     return Facts(
         "PostgreSQL",
         {
-            "version": _version(backup["postgres_version"]),
+            "version": told(backup["postgres_release"]),
             "system id": told(backup["system_id"]),
             "data folder": told(backup["pgdata"]),
             "checksums": told(backup["data_checksums"]),
             "tablespaces": spaces or "none",
         },
     )
-
-
-def _version(number: int | None) -> str:
-    """150018 is 15.18."""
-    return "-" if number is None else f"{number // 10_000}.{number % 10_000}"
 
 
 def _damages(damages: list[View]) -> Facts:

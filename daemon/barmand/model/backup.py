@@ -65,6 +65,11 @@ class Tablespace:
     oid: int
     location: str
 
+    @property
+    def is_in_place(self) -> bool:
+        """Made with `allow_in_place_tablespaces`: a directory where others have a link."""
+        return not self.location.startswith("/")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
@@ -84,6 +89,12 @@ class Cluster:
     data_checksums: str | None = None
     summarize_wal: str | None = None
     is_standby: bool = False
+
+    @property
+    def release(self) -> str:
+        """Its version as people write it: 150018 is 15.18, and 90624 was 9.6.24."""
+        first, rest = divmod(self.version, 10_000)
+        return f"{first}.{rest}" if first >= 10 else f"{first}.{rest // 100}.{rest % 100}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,13 @@ class Reuse(StrEnum):
     LINK = "link"
 
 
+class Checksums(StrEnum):
+    """How a manifest sums the files that it names."""
+
+    CRC32C = "crc32c"
+    SHA256 = "sha256"
+
+
 @dataclass(frozen=True, slots=True)
 class TablespaceLimit:
     """The most that the copy of one tablespace takes, in KiB/s."""
@@ -39,6 +46,7 @@ class Order:
     jobs_start_batch_size: int = 10
     jobs_start_batch_period: float = 1.0
     makes_manifest: bool = False
+    manifest_checksums: Checksums = Checksums.CRC32C
     keepalive_seconds: int = 60
     check_seconds: int = 30
 
@@ -56,24 +64,31 @@ class Wish:
     jobs_start_batch_size: int | None = None
     jobs_start_batch_period: float | None = None
     makes_manifest: bool | None = None
+    manifest_checksums: Checksums | None = None
     keepalive_seconds: int | None = None
     check_seconds: int | None = None
     incremental: str | None = None
 
     def onto(self, order: Order) -> Order:
-        """`order` with what this wish changes; a limit of 0 lifts the server's (Barman)."""
+        """`order` with what this wish changes; a limit of 0 lifts the server's (Barman).
+
+        Who says how the manifest is to be summed wants one.
+        """
         said = {
             each.name: value
             for each in fields(Order)
             if (value := getattr(self, each.name)) is not None
         }
-        changed = replace(order, **said)
+        wanted = {"makes_manifest": True} if self.manifest_checksums is not None else {}
+        changed = replace(order, **(wanted | said))
         return replace(changed, bandwidth_limit=changed.bandwidth_limit or None)
 
     def refuse_for(self, method: str) -> None:
         """Raises UsageError for an option that the method cannot honour at all."""
         if self.incremental is not None:
             raise UsageError("--incremental is not carried by this version of barmand")
+        if self.manifest_checksums is not None and self.makes_manifest is False:
+            raise UsageError("--manifest-checksums and --no-manifest exclude each other")
         if method != "postgres":
             return
         if self.reuse not in (None, Reuse.OFF):

@@ -8,12 +8,13 @@ import structlog
 
 from barmand.catalog.servers import Servers
 from barmand.model.backup import Backup, Cluster, Reason
-from barmand.model.errors import PostgresFailed, Stopped
+from barmand.model.errors import PostgresFailed, Refused, Stopped
 from barmand.model.finding import demand
 from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.model.wal import format_lsn
 from barmand.operations.check import Check
+from barmand.operations.closing import Closing
 from barmand.operations.ports import Clock, Method, PostgresServer, Report, Seconds, Stop, heed
 from barmand.operations.record import Record
 from barmand.storage import backup_info
@@ -34,7 +35,7 @@ class TakeBackup:
     record: Record
     check: Check
     postgres: PostgresServer
-    primary: PostgresServer | None
+    closing: Closing
     method: Method
     ring_archive: Callable[[], None]
     demand_slot: Callable[[], None]
@@ -71,6 +72,7 @@ class TakeBackup:
 
     def _begin(self, backup: Backup) -> Backup:
         cluster = self.postgres.facts()
+        _demand_places(cluster)
         self._keep_identity(cluster)
         compression = self.method.stored_compression
         begun = backup.begun(self.now(), cluster, compression=compression)
@@ -81,19 +83,11 @@ class TakeBackup:
             backup_info.save_identity(self.layout, cluster.system_id, cluster.version)
 
     def _copy(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Backup:
-        copied = self.method.take(backup, order, stop=stop, report=report)
+        heeding = self.closing.heeding(backup, report)
+        copied = self.method.take(backup, order, stop=stop, report=heeding)
         heed(stop)
-        self._close_last_segment(backup, copied.end_lsn, report)
+        self.closing.close(backup, copied.end_lsn, report)
         return self.record.move(backup, backup.with_copy(self.now(), copied))
-
-    def _close_last_segment(self, backup: Backup, end_lsn: int, report: Report) -> None:
-        """So that the backup of an idle server ends too (Barman #244, #717)."""
-        cluster = backup.cluster
-        server = self.primary if cluster and cluster.is_standby else self.postgres
-        if cluster is None or server is None:
-            return  # a standby's segment is closed by its primary, in its own time
-        report(Phase.CLOSING, None, None)
-        server.close_segment(-(-end_lsn // cluster.segment_size) * cluster.segment_size)
 
     def _tell(self, backup: Backup) -> None:
         copied = backup.copied
@@ -105,4 +99,16 @@ class TakeBackup:
                 begin_lsn=format_lsn(copied.begin_lsn),
                 end_lsn=format_lsn(copied.end_lsn),
                 timeline=copied.timeline,
+            )
+
+
+def _demand_places(cluster: Cluster) -> None:
+    """A tablespace without a place of its own cannot be sent to one at a restore."""
+    for space in cluster.tablespaces:
+        if space.is_in_place:
+            raise Refused(
+                f"tablespace {space.name!r} has no place of its own: it lies in {space.location}, "
+                "by allow_in_place_tablespaces, PostgreSQL's setting for its own tests",
+                hint="Move what it holds (ALTER TABLE ALL IN TABLESPACE … SET TABLESPACE …), "
+                "and drop it.",
             )

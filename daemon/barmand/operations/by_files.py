@@ -18,7 +18,7 @@ from barmand.model.backup import RESTORABLE, Backup, Cluster, Copied, Damage
 from barmand.model.errors import Failure, PostgresFailed, Stopped
 from barmand.model.finding import Finding
 from barmand.model.order import Order, Reuse
-from barmand.model.positions import start_of
+from barmand.model.positions import Position, start_of
 from barmand.model.progress import Phase
 from barmand.operations.examining import granted
 from barmand.operations.ports import (
@@ -91,7 +91,7 @@ class ByFiles:
                 report(Phase.CLOSING, None, None)
                 ended = session.end()
             end_time = self.now()
-            start = start_of(ended.backup_label)
+            start = _start(backup.server, ended)
             self._lay_beside(backup, ended, manifest)
             if manifest is not None:
                 manifest.end(
@@ -119,7 +119,8 @@ class ByFiles:
         if not order.makes_manifest or backup.cluster is None:
             yield None
             return
-        with writing(self.layout.data(backup.id), Algorithm.CRC32C) as manifest:
+        algorithm = Algorithm[order.manifest_checksums.name]
+        with writing(self.layout.data(backup.id), algorithm) as manifest:
             manifest.begin(backup.cluster.version, backup.cluster.system_id)
             yield manifest
 
@@ -178,6 +179,18 @@ class ByFiles:
                 write_whole(self.layout.data(backup.id) / name, content)
                 if manifest is not None:
                     manifest.add_content(name, content)
+
+
+def _start(server: str, ended: Ended) -> Position:
+    """Raises PostgresFailed when it ends in another timeline: such WAL we do not keep together."""
+    start = start_of(ended.backup_label)
+    if ended.timeline not in (None, start.timeline):
+        raise PostgresFailed(
+            f"{server} followed a promotion of its primary during the backup, which needs WAL of "
+            f"timelines {start.timeline} and {ended.timeline}",
+            hint="Take the backup again.",
+        )
+    return start
 
 
 def _lost(server: str) -> PostgresFailed:

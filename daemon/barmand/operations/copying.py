@@ -1,16 +1,16 @@
 """The ways to copy a cluster."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
-from barmand.model.backup import Backup, Copied, Damage
+from barmand.model.backup import Backup, Cluster, Copied, Damage
 from barmand.model.compression import Compression
 from barmand.model.errors import Stopped, ToolFailed
 from barmand.model.finding import Finding
-from barmand.model.order import Order
+from barmand.model.order import Checksums, Order
 from barmand.model.positions import end_of, start_of
 from barmand.model.progress import Phase
 from barmand.model.wal import parse_lsn
@@ -23,6 +23,8 @@ from barmand.storage.packed import BASE, archive_in
 from barmand.storage.promises import finish_manifest
 
 log = structlog.get_logger()
+
+MANIFESTS_SINCE = 130_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ class ByPgBasebackup:
             data=data,
             tablespaces=backup.cluster.tablespaces if backup.cluster else (),
             label=f"barmand backup {backup.server} {backup.id}",
-            order=order,
+            order=_possible(order, backup.cluster),
             compression=self.compression,
             stop=stop,
             report=report,
@@ -104,6 +106,13 @@ class ByPgBasebackup:
         if self.stored_compression is None:
             return read_label(data)
         return archive_in(data, BASE).read_label()
+
+
+def _possible(order: Order, cluster: Cluster | None) -> Order:
+    """A server that makes no manifest cannot be told how to sum it."""
+    if cluster is None or cluster.version >= MANIFESTS_SINCE:
+        return order
+    return replace(order, manifest_checksums=Checksums.CRC32C)
 
 
 def _keep_damaged(data: Path, damages: Sequence[Damage]) -> None:

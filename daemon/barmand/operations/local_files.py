@@ -1,22 +1,27 @@
 """`backup_method = local`: the kernel copies, for a daemon on the database's own machine."""
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from barmand.model.backup import Cluster, Damage
+from barmand.model.backup import Damage
 from barmand.model.errors import StorageFailed
 from barmand.model.finding import Finding
 from barmand.model.order import Reuse
-from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS, tablespace_version_folder
+from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS
 from barmand.model.progress import Phase
 from barmand.operations.ports import CopyJob, Report, Stop
-from barmand.storage.data_tree import Survey, Tree, survey, system_id_of, unreadable
-from barmand.storage.live_copy import LiveCopy, Looks
-from barmand.storage.local_copy import LocalCopy, Reference
-from barmand.storage.manifest import read_checksums
-from barmand.storage.pace import Pace
+from barmand.storage.attempts import Attempts
+from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
+from barmand.storage.control_file import bring_whole
+from barmand.storage.data_tree import outside_of, system_id_of, trees_of, unreadable
+from barmand.storage.disk import at_the_disk
+from barmand.storage.live_copy import LiveCopy, Looks, Seen
+from barmand.storage.local_copy import Crew, LocalCopy, Reference
+from barmand.storage.pace import Pace, Paces
+from barmand.storage.survey import Survey, survey
 
 _SLACK_NS = 2 * 10**9
 """Clocks of files are coarse: what changed so shortly before a copy began is compared."""
@@ -25,6 +30,14 @@ _KIBIBYTE = 1024
 
 @dataclass(frozen=True, slots=True)
 class LocalFiles:
+    """`tablespace_limits` in KiB/s, by the tablespace's name.
+
+    `retry_times` of an order is for each file, and each directory that is looked through: what is
+    copied stays. storage.attempts tells which failures are worth another attempt.
+    """
+
+    tablespace_limits: Mapping[str, int] = field(default_factory=dict)
+
     def findings(self, pgdata: str | None) -> Iterator[Finding]:
         name = "local data directory"
         if pgdata is None:
@@ -35,20 +48,29 @@ class LocalFiles:
     def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]:
         """Tablespaces and data directory together, balanced by bytes over the workers."""
         _demand_same_cluster(job)
-        found = survey(trees_of(job))
+        attempts = _attempts(job, stop, lambda: report(Phase.RETRYING, None, None))
+        found = survey(trees_of(job.cluster, job.home, real=Path.resolve), attempts)
         report(Phase.COPYING, 0, found.bytes)
-        for space in job.cluster.tablespaces:
-            link = job.home / "data" / TABLESPACE_LINKS / str(space.oid)
-            link.symlink_to(job.home / str(space.oid))
-        damages = self._copier(job, found, stop, report).run(found, job.order.jobs)
-        self._copy_outside(job, stop)
+        _link_tablespaces(job)
+        crew = Crew(
+            job.order.jobs, job.order.jobs_start_batch_size, job.order.jobs_start_batch_period
+        )
+        damages = self._copier(job, found, attempts, report).run(found, crew)
+        _copy_outside(job, attempts)
         return damages
 
     def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None:
-        self._one(job, Path(job.cluster.pgdata) / CONTROL_FILE, CONTROL_FILE, stop)
+        source = Path(job.cluster.pgdata) / CONTROL_FILE
+        attempts = _attempts(job, stop, lambda: None)
+        last: list[Seen] = []
+        bring_whole(
+            lambda: last.append(_bring(job, source, CONTROL_FILE, attempts)),
+            job.home / "data" / CONTROL_FILE,
+            stop,
+        )
+        _tell(job, CONTROL_FILE, last[-1])
 
-    def _copier(self, job: CopyJob, found: Survey, stop: Stop, report: Report) -> LocalCopy:
-        limit = job.order.bandwidth_limit
+    def _copier(self, job: CopyJob, found: Survey, attempts: Attempts, report: Report) -> LocalCopy:
         lock = threading.Lock()
         done = 0
 
@@ -59,57 +81,62 @@ class LocalFiles:
                 report(Phase.COPYING, done, max(done, found.bytes))
 
         return LocalCopy(
-            looks=looks_of(job),
-            reference=_reference(job),
+            looks=_looks(job),
+            reference=_reference(job, attempts.stop),
             manifest=job.manifest,
-            stop=stop,
+            attempts=attempts,
             progress=progress,
-            pace=Pace(None if limit is None else limit * _KIBIBYTE),
+            paces=self._paces(job),
             home=job.home,
         )
 
-    def _copy_outside(self, job: CopyJob, stop: Stop) -> None:
-        """Configuration that lies outside the data directory comes into it, as with Barman."""
-        for file in _outside(job.cluster):
-            try:
-                self._one(job, file, file.name, stop)
-            except StorageFailed:
-                if str(file) != job.cluster.ident_file:
-                    raise
-
-    def _one(self, job: CopyJob, source: Path, path: str, stop: Stop) -> None:
-        looks = Looks(None, None if job.manifest is None else job.manifest.algorithm)
-        target = job.home / "data" / path
-        target.unlink(missing_ok=True)
-        seen = LiveCopy(looks, stop, lambda _count: None).copy(source, target, None)
-        if job.manifest is not None and seen.checksum is not None:
-            job.manifest.add(path, seen.size, seen.changed_ns, seen.checksum)
+    def _paces(self, job: CopyJob) -> Paces:
+        limit = job.order.bandwidth_limit
+        spaces = {
+            f"{TABLESPACE_LINKS}/{space.oid}/": Pace(own * _KIBIBYTE)
+            for space in job.cluster.tablespaces
+            if (own := self.tablespace_limits.get(space.name))
+        }
+        return Paces(Pace(None if limit is None else limit * _KIBIBYTE), spaces)
 
 
-def trees_of(job: CopyJob) -> list[Tree]:
-    """Each tablespace, then the data directory without those that lie inside it."""
-    pgdata = Path(job.cluster.pgdata)
-    real = pgdata.resolve()
-    spaces = [
-        Tree(
-            source=Path(space.location),
-            target=job.home / str(space.oid),
-            prefix=f"{TABLESPACE_LINKS}/{space.oid}/",
-            version_folder=tablespace_version_folder(job.cluster.version),
-        )
-        for space in job.cluster.tablespaces
-    ]
-    places = (tree.source.resolve() for tree in spaces)
-    left_out = {str(place.relative_to(real)) for place in places if place.is_relative_to(real)}
-    # What comes from outside takes the name of what lies here unused.
-    left_out |= {file.name for file in _outside(job.cluster)}
-    return [*spaces, Tree(source=pgdata, target=job.home / "data", left_out=frozenset(left_out))]
+def _attempts(job: CopyJob, stop: Stop, report_pause: Callable[[], None]) -> Attempts:
+    return Attempts(stop, job.order.retry_times, job.order.retry_sleep, report_pause)
 
 
-def _outside(cluster: Cluster) -> list[Path]:
-    """Configuration files that do not lie in the data directory."""
-    files = (cluster.config_file, cluster.hba_file, cluster.ident_file)
-    return [Path(file) for file in files if file and not Path(file).is_relative_to(cluster.pgdata)]
+def _link_tablespaces(job: CopyJob) -> None:
+    for space in job.cluster.tablespaces:
+        link = job.home / "data" / TABLESPACE_LINKS / str(space.oid)
+        with at_the_disk("link", link):
+            link.symlink_to(job.home / str(space.oid))
+
+
+def _copy_outside(job: CopyJob, attempts: Attempts) -> None:
+    """Configuration that lies outside the data directory comes into it, as with Barman."""
+    for file in outside_of(job.cluster):
+        try:
+            _tell(job, file.name, _bring(job, file, file.name, attempts))
+        except StorageFailed:
+            if str(file) != job.cluster.ident_file:
+                raise
+
+
+def _bring(job: CopyJob, source: Path, path: str, attempts: Attempts) -> Seen:
+    """One file that holds no pages, always anew."""
+    looks = Looks(None, None if job.manifest is None else job.manifest.algorithm)
+    copier = LiveCopy(looks, attempts.stop, lambda _count: None)
+
+    def bring(target: Path) -> Seen:
+        with at_the_disk("remove", target):
+            target.unlink(missing_ok=True)
+        return copier.copy(source, target, None)
+
+    return attempts.run(partial(bring, job.home / "data" / path))
+
+
+def _tell(job: CopyJob, path: str, seen: Seen) -> None:
+    if job.manifest is not None and seen.checksum is not None:
+        job.manifest.add(path, seen.size, seen.changed_ns, seen.checksum)
 
 
 def _demand_same_cluster(job: CopyJob) -> None:
@@ -123,16 +150,18 @@ def _demand_same_cluster(job: CopyJob) -> None:
         )
 
 
-def looks_of(job: CopyJob) -> Looks:
+def _looks(job: CopyJob) -> Looks:
     return Looks(job.verify_before, None if job.manifest is None else job.manifest.algorithm)
 
 
-def _reference(job: CopyJob) -> Reference | None:
+def _reference(job: CopyJob, stop: Stop) -> Reference | None:
     if job.reference is None or job.reference_home is None or job.order.reuse is not Reuse.LINK:
         return None
     copied = job.reference.copied
     if copied is None:
         return None
     begin_ns = int(copied.begin_time.timestamp() * 10**9)
-    checksums = {} if job.manifest is None else read_checksums(job.reference_home / "data")
+    checksums = NO_CHECKSUMS
+    if job.manifest is not None:
+        checksums = checksums_in(job.reference_home / "data", job.manifest.algorithm, stop)
     return Reference(job.reference_home, begin_ns - _SLACK_NS, checksums)

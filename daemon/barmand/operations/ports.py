@@ -118,6 +118,10 @@ class Ended(Protocol):
     @property
     def tablespace_map(self) -> str: ...
 
+    @property
+    def timeline(self) -> int | None:
+        """Where the backup ends; None on a primary."""
+
 
 class HeldSession(Protocol):
     """PostgreSQL's backup mode, held open; `lost` is set when its connection breaks."""

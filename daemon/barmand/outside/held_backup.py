@@ -35,6 +35,8 @@ class Ended:
     lsn: int
     backup_label: str
     tablespace_map: str
+    timeline: int | None = None
+    """Of a standby: the one in which `lsn` is. A primary stays on that of the label."""
 
 
 @dataclass(slots=True)
@@ -56,11 +58,13 @@ class Session:
         name = "pg_backup_stop(false)" if _is_new(self.version) else "pg_stop_backup(false, false)"
         with _translated(self.server, self.stop), cut_after(END_SECONDS, self.connection):
             row = self.connection.execute(
-                f"SELECT lsn::text, labelfile, spcmapfile FROM {name}"  # noqa: S608 - one of two names
+                "SELECT lsn::text, labelfile, spcmapfile,"  # noqa: S608 - one of two names
+                " (SELECT nullif(min_recovery_end_timeline, 0) FROM pg_control_recovery())"
+                f" FROM {name}"
             ).fetchone()
         if row is None:
             raise PostgresFailed(f"{self.server} did not tell where the backup ends")
-        return Ended(parse_lsn(row[0]), row[1], row[2])
+        return Ended(parse_lsn(row[0]), row[1], row[2], row[3])
 
 
 @dataclass(frozen=True, slots=True)

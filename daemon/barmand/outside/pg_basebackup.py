@@ -12,11 +12,14 @@ from threading import Event
 from barmand.model.backup import Tablespace, Told
 from barmand.model.compression import Algorithm, Compression, Location
 from barmand.model.errors import StorageFailed, ToolFailed
-from barmand.model.order import Order
+from barmand.model.order import Checksums, Order
 from barmand.model.secret import Conninfo
 from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
 from barmand.outside.postgres import without_password
 from barmand.outside.process import Finished, Stop, find_program, run, version_of
+
+_CUT_OFF = "COPY stream ended before last file was finished"
+"""All that it says when the server ends the session: the server's own words it keeps to itself."""
 
 _NOWHERE = "/dev/null"
 """A path under which there is neither a socket nor a folder, and nobody can make one."""
@@ -105,7 +108,7 @@ def arguments(
     compression: Compression | None = None,
 ) -> list[str]:
     """`connection` must not hold a password: a command line is public."""
-    limit = order.bandwidth_limit
+    limit, sums = order.bandwidth_limit, order.manifest_checksums
     is_tar = compression is not None and compression.is_tar
     places = () if is_tar else mapped.items()  # archives all lie in `data`
     return [
@@ -121,6 +124,7 @@ def arguments(
         "--progress",
         "--verbose",
         *([] if limit is None else [f"--max-rate={limit}k"]),
+        *([] if sums is Checksums.CRC32C else [f"--manifest-checksums={sums.name}"]),
         *([] if compression is None else _packing(compression)),
         *(
             f"--tablespace-mapping={_escaped(location)}={_escaped(str(folder))}"
@@ -151,6 +155,8 @@ def _escaped(path: str) -> str:
 def _reason(finished: Finished) -> str:
     said = [line for line in finished.tail if "error:" in line or "FATAL" in line]
     words = said[-1].split("error: ", 1)[-1] if said else "it gave no reason"
+    if _CUT_OFF in words:
+        words += ": PostgreSQL closed the connection, because it shut down or was told to"
     return f"pg_basebackup {finished.words}: {words}"
 
 

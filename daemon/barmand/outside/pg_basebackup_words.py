@@ -18,6 +18,7 @@ _PHASES = (
     ("waiting for checkpoint to complete", Phase.CHECKPOINT),
     ("checkpoint completed", Phase.COPYING),
     ("waiting for required WAL segments to be archived", Phase.WAITING_FOR_WAL),
+    ("still waiting for all required WAL segments", Phase.WAITING_FOR_WAL),
 )
 _BAD_COPY = "error: checksum error occurred"
 """Told after the last file, and once for all of them: the server sent everything first."""

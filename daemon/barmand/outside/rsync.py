@@ -1,15 +1,15 @@
 """rsync: its command line. A tree is listed once, then its files are fetched by name."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.order import Reuse
-from barmand.outside.process import Stop, find_program, run
+from barmand.outside.process import Stop, find_program
+from barmand.outside.rsync_silence import run_heard
 from barmand.outside.rsync_words import OUT_FORMAT, Ending, Entry, Hearing, Judge
 from barmand.outside.ssh import transport
-
-_ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,8 @@ class Fetch:
     """A folder of the target's file system: half a file is there, never under its name."""
     reference: Reference | None = None
     limit: int | None = None
+    quiet_seconds: float = 0
+    """What the other side may take in addition before its first word: it looks at every file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +61,18 @@ class Rsync:
     ) -> Ending:
         """Tell all that is in `source`; `empty` is a directory of ours with nothing in it.
 
-        A dry run, for its lines hold names whole, which those of --list-only do not.
+        A dry run, for its lines hold names whole, which those of --list-only do not. All of them
+        come at the end of the other side's walk, during which rsync's own timeout can be trusted.
         """
         words = [
             "--recursive",
+            "--no-inc-recursive",
             "--dry-run",
             *(f"--exclude={pattern}" for pattern in left_out),
             *self._place(source, empty),
         ]
-        return self._run(words, Hearing(judge, on_entry, lambda _bytes: None), stop)
+        hearing = Hearing(judge, on_entry, lambda _bytes: None)
+        return self._run(words, hearing, stop, quiet_seconds=math.inf)
 
     def look_at(self, folder: Path, target: Path, stop: Stop) -> Ending:
         """Can a directory be reached and listed? Nothing is copied to `target`."""
@@ -91,6 +96,7 @@ class Rsync:
             f"--files-from={files.names}",
             f"--temp-dir={files.beside}",
             "--info=progress2",
+            "-ii",  # a word for every file, also where there is nothing to do: it is alive
             "--outbuf=L",
             *([] if self._is_narrow(files) else ["--whole-file"]),
             *(["--compress"] if self.network_compression and self.ssh else []),
@@ -98,13 +104,17 @@ class Rsync:
             *_reuse(files.reference),
             *self._place(files.source, files.target),
         ]
-        return self._run(words, Hearing(judge, on_entry, on_progress), stop)
+        return self._run(
+            words, Hearing(judge, on_entry, on_progress), stop, quiet_seconds=files.quiet_seconds
+        )
 
     def _is_narrow(self, files: Fetch) -> bool:
         """Is the way worth the work of finding differences? Else whole files are faster."""
         return self.ssh is not None and (self.network_compression or files.limit is not None)
 
-    def _run(self, words: Sequence[str], hearing: Hearing, stop: Stop) -> Ending:
+    def _run(
+        self, words: Sequence[str], hearing: Hearing, stop: Stop, *, quiet_seconds: float = 0
+    ) -> Ending:
         argv = [
             str(find_program("rsync", self.path_prefix)),
             "--copy-links",
@@ -118,7 +128,10 @@ class Rsync:
             f"--timeout={self.silence_seconds}",
             *words,
         ]
-        return hearing.ending(run(argv, stop=stop, environment=_ENVIRONMENT, on_line=hearing.take))
+        # rsync's own timeout comes first where it sees one, for it knows more of why.
+        seconds = 1.5 * self.silence_seconds
+        first_seconds = seconds + self.connect_seconds + quiet_seconds
+        return run_heard(argv, hearing, stop, seconds=seconds, first_seconds=first_seconds)
 
     def _place(self, source: Path, target: Path) -> list[str]:
         if self.ssh is None:

@@ -5,7 +5,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from barmand.model.order import Order, Reuse
 from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS
 from barmand.model.progress import Phase
 from barmand.outside.rsync import Rsync
-from barmand.outside.rsync_limits import UNLIMITED, Halting, Limits, Shares, Starts
+from barmand.outside.rsync_limits import UNLIMITED, Halting, Limits, Shares
 from barmand.outside.rsync_loads import Attempts, Loads
 from barmand.outside.rsync_past import Past
 from barmand.outside.rsync_trees import (
@@ -26,13 +26,15 @@ from barmand.outside.rsync_trees import (
     Sorting,
     judge_of,
     loads_of,
-    trees_of,
 )
 from barmand.outside.rsync_work import Halt, Progress, Report, spread
-from barmand.storage.data_tree import Tree
+from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
+from barmand.storage.control_file import bring_whole
+from barmand.storage.data_tree import Tree, outside_of, trees_of
 from barmand.storage.disk import at_the_disk
-from barmand.storage.live_copy import Looks
-from barmand.storage.manifest import Manifest, read_checksums
+from barmand.storage.live_copy import LiveCopy, Looks
+from barmand.storage.manifest import Manifest
+from barmand.storage.pace import Starts
 
 _BESIDE = ".rsync"
 _EMPTY = "empty"
@@ -95,7 +97,7 @@ class RsyncFiles:
                     ).error
             except (Failure, OSError) as failure:
                 error = failure
-            yield Finding(name, str(error or pgdata), is_ok=error is None)
+            yield Finding(name, pgdata if error is None else _words(error), is_ok=error is None)
 
     def copy(self, job: CopyJob, *, stop: Halting, report: Report) -> list[Damage]:
         """Tablespaces and data directory together, balanced by bytes over the workers.
@@ -104,7 +106,7 @@ class RsyncFiles:
         """
         halt = Halt(stop)
         attempts = _attempts(job, halt, lambda: report(Phase.RETRYING, None, None))
-        past = _past(job)
+        past = _past(job, halt)
         with _beside(job.home) as beside:
             listings = [
                 listing
@@ -124,8 +126,17 @@ class RsyncFiles:
 
     def copy_control_file(self, job: CopyJob, *, stop: Halting) -> None:
         with _beside(job.home) as beside:
-            loads = self._loads(job, _attempts(job, Halt(stop)), beside)
-            _fetch_one(loads, Path(job.cluster.pgdata), CONTROL_FILE, job.home)
+            # Told to the manifest when it is whole, not each time that it comes.
+            loads = replace(self._loads(job, _attempts(job, Halt(stop)), beside), manifest=None)
+            copy = job.home / "data" / CONTROL_FILE
+            bring_whole(
+                lambda: _fetch_one(loads, Path(job.cluster.pgdata), CONTROL_FILE, job.home),
+                copy,
+                stop,
+            )
+            if job.manifest is not None:
+                seen = LiveCopy(loads.looks, stop, lambda _bytes: None).look(copy, None)
+                job.manifest.add(CONTROL_FILE, seen.size, seen.changed_ns, str(seen.checksum))
 
     @property
     def _rsync(self) -> Rsync:
@@ -212,14 +223,19 @@ class RsyncFiles:
 
     def _copy_outside(self, job: CopyJob, loads: Loads) -> None:
         """Configuration that lies outside the data directory comes into it, as with Barman."""
-        cluster = job.cluster
-        for file in (cluster.config_file, cluster.hba_file, cluster.ident_file):
-            if file is not None and not Path(file).is_relative_to(cluster.pgdata):
-                try:
-                    _fetch_one(loads, Path(file).parent, Path(file).name, job.home)
-                except ToolFailed:
-                    if file != cluster.ident_file:
-                        raise
+        for file in outside_of(job.cluster):
+            try:
+                _fetch_one(loads, file.parent, file.name, job.home)
+            except ToolFailed:
+                if str(file) != job.cluster.ident_file:
+                    raise
+
+
+def _words(error: Exception) -> str:
+    """With the way out, where one is known; what rsync said besides is not for a list."""
+    hint = error.hint if isinstance(error, Failure) else None
+    first = (hint or "").partition("\n")[0]
+    return f"{error} {first}" if first and "rsync: " not in first else str(error)
 
 
 def _attempts(
@@ -230,14 +246,16 @@ def _attempts(
     return Attempts(order, starts, halt, report_pause)
 
 
-def _past(job: CopyJob) -> Past | None:
+def _past(job: CopyJob, halt: Halt) -> Past | None:
     if job.reference is None or job.reference_home is None or job.order.reuse is Reuse.OFF:
         return None
     copied = job.reference.copied
     if copied is None:
         return None
     begin_ns = int(copied.begin_time.timestamp() * 10**9)
-    checksums = {} if job.manifest is None else read_checksums(job.reference_home / "data")
+    checksums = NO_CHECKSUMS
+    if job.manifest is not None:
+        checksums = checksums_in(job.reference_home / "data", job.manifest.algorithm, halt)
     return Past(job.reference_home, job.home, begin_ns - _SLACK_NS, checksums)
 
 

@@ -1,8 +1,6 @@
-"""How fast rsync may start and copy: starts in a period, and one bandwidth for many workers."""
+"""How fast rsync may copy: one bandwidth for many workers."""
 
 import threading
-import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -18,27 +16,6 @@ class Halting(Stop, Protocol):
     def reason(self) -> str: ...
 
     def wait(self, timeout: float | None = None) -> bool: ...
-
-
-class Starts:
-    """At most `size` starts in any `period` of seconds: sshd refuses who knocks too often."""
-
-    def __init__(self, size: int, period: float, stop: Halting) -> None:
-        self._last: deque[float] = deque(maxlen=max(1, size))
-        self._period = period
-        self._stop = stop
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Returns when the next start is due, or at a stop."""
-        with self._lock:
-            due = time.monotonic()
-            if len(self._last) == self._last.maxlen:
-                due = max(due, self._last[0] + self._period)
-            self._last.append(due)
-        pause = due - time.monotonic()
-        if pause > 0:
-            self._stop.wait(pause)
 
 
 class Shares:

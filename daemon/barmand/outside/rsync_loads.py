@@ -13,18 +13,22 @@ from barmand.model.errors import Stopped, ToolFailed
 from barmand.model.order import Order, Reuse
 from barmand.outside.rsync import Fetch, Reference, Rsync
 from barmand.outside.rsync_arrivals import Arrivals
-from barmand.outside.rsync_limits import Halting, Limits, Starts
+from barmand.outside.rsync_limits import Halting, Limits
 from barmand.outside.rsync_past import Past
 from barmand.outside.rsync_trees import Load, judge_of
 from barmand.outside.rsync_words import Ending, Entry
 from barmand.storage.disk import at_the_disk
 from barmand.storage.live_copy import Looks
 from barmand.storage.manifest import Manifest
+from barmand.storage.pace import Starts
 
 log = structlog.get_logger()
 
 FRESH_FETCHES = 3
 """How often a file with bad pages is fetched anew: it may have been read while it was written."""
+
+_SLOW_FILE_SECONDS = 0.005
+_SLOW_BYTES_A_SECOND = 20_000_000
 
 
 class Tally:
@@ -138,6 +142,7 @@ class Loads:
                 beside=self.beside,
                 reference=reference,
                 limit=limit,
+                quiet_seconds=_quiet_seconds(load),
             )
             gone = self.attempts.run(
                 lambda: self.rsync.fetch(
@@ -164,6 +169,12 @@ def _demand(source: Path, missing: Collection[str]) -> None:
     """A file passed over is no success of rsync's, whatever its exit code."""
     for name in missing:
         raise ToolFailed(f"{source / name} did not arrive, though rsync names no reason")
+
+
+def _quiet_seconds(load: Load) -> float:
+    """What a slow disk may take to look at every file there, and to read those in doubt."""
+    read = load.bytes / _SLOW_BYTES_A_SECOND if load.has_doubts else 0
+    return len(load.names) * _SLOW_FILE_SECONDS + read
 
 
 @contextmanager

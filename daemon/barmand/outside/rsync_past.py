@@ -5,6 +5,7 @@ from pathlib import Path
 
 from barmand.outside.rsync_trees import Load, changed_seconds
 from barmand.outside.rsync_words import Entry
+from barmand.storage.checksums import Checksums
 from barmand.storage.data_tree import Tree
 
 
@@ -13,7 +14,7 @@ class Known:
     """The past folder of one tree, and the checksums that the past manifest holds."""
 
     folder: Path
-    checksums: dict[str, str]
+    checksums: Checksums
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Past:
     root: Path
     home: Path
     safe_before_ns: int
-    checksums: dict[str, str]
+    checksums: Checksums
 
     def known(self, load: Load) -> Known | None:
         """None where there is nothing: a tablespace may be new."""

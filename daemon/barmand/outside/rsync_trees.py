@@ -7,19 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
 from math import ceil
-from pathlib import Path
 
-from barmand.model.backup import Cluster
-from barmand.model.pgdata import (
-    TABLESPACE_LINKS,
-    Part,
-    is_temporary,
-    may_vanish,
-    part_of,
-    tablespace_version_folder,
-)
+from barmand.model.pgdata import may_vanish
 from barmand.outside.rsync_words import Entry, Judge
-from barmand.storage.data_tree import Tree
+from barmand.storage.data_tree import Tree, is_taken
 from barmand.storage.disk import at_the_disk
 
 FILE_COST_BYTES = 32 * 1024
@@ -86,40 +77,6 @@ class Sorting:
         with at_the_disk("make directory", target):
             target.mkdir(parents=True, exist_ok=True)
             target.chmod(_mode(permissions) | stat.S_IRWXU)
-
-
-def trees_of(cluster: Cluster, home: Path) -> list[Tree]:
-    """Each tablespace, then the data directory without those that lie inside it."""
-    pgdata = Path(cluster.pgdata)
-    spaces = [
-        Tree(
-            source=Path(space.location),
-            target=home / str(space.oid),
-            prefix=f"{TABLESPACE_LINKS}/{space.oid}/",
-            version_folder=tablespace_version_folder(cluster.version),
-        )
-        for space in cluster.tablespaces
-    ]
-    inside = frozenset(
-        str(tree.source.relative_to(pgdata))
-        for tree in spaces
-        if tree.source.is_relative_to(pgdata)
-    )
-    return [*spaces, Tree(source=pgdata, target=home / "data", left_out=inside)]
-
-
-def is_taken(tree: Tree, path: str) -> bool:
-    """Does this path belong in the backup, with all the folders that lead to it?"""
-    top, *rest = path.split("/")
-    if any(is_temporary(name) for name in (top, *rest)):
-        return False
-    if tree.version_folder is not None:
-        return tree.version_folder.fullmatch(top) is not None
-    if rest and part_of(top) is Part.EMPTIED:
-        return False
-    if any(path == folder or path.startswith(f"{folder}/") for folder in tree.left_out):
-        return False
-    return part_of(path) in (Part.TAKEN, Part.EMPTIED)
 
 
 def judge_of(tree: Tree, *, is_required: bool = False) -> Judge:

@@ -29,7 +29,22 @@ _DISCARDED = re.compile(r"(WARNING|ERROR): .* failed verification -- update disc
 _FAULT = re.compile(r"rsync: |symlink has |ERROR: |WARNING: |skipping |cannot |file has vanished")
 """What rsync says of a file; other lines are ssh's, or a greeting of the host."""
 _OURS = re.compile(r"rsync: \[(receiver|generator|Receiver|Generator)\] .*\((28|30|122)\)")
-_LASTING_WORDS = ("Host key verification failed", "Permission denied (", "command not found")
+_WAYS_OUT = {
+    "IDENTIFICATION HAS CHANGED": (
+        "The host's key is not the one in known_hosts. If the host was set up anew, and only then, "
+        "remove the old key with `ssh-keygen -R HOST` as barmand's user, and add the new one."
+    ),
+    "Host key verification failed": (
+        "Add the host's key to ~/.ssh/known_hosts of barmand's user: `ssh-keyscan HOST` prints it; "
+        "compare it with the host's own, in /etc/ssh."
+    ),
+    "Permission denied (": (
+        "Add the public key of barmand's user to ~/.ssh/authorized_keys of the user on the host."
+    ),
+    "command not found": "Install rsync on the host.",
+}
+"""What ssh says and nothing but the administrator can change; the first that fits counts."""
+_OUR_DISK = "Free space on the file system of the backups, or see to it that it can be written."
 _ESCAPED = re.compile(rb"\\#([0-7]{3})")
 
 
@@ -94,17 +109,20 @@ class Hearing:
         faults = [line for line in self.complaints if _FAULT.match(line)]
         if code == 0 or (code in _PARTIAL_CODES and self.is_short and not faults):
             return Ending(None, gone=frozenset(self.gone))
+        ours = [line for line in faults if _OURS.match(line)]
         said = self._of_ssh() if code in CONNECTION_CODES else []
-        words = _words(code, said or faults or self.complaints, finished)
-        hint = "\n".join(self.complaints)
-        if any(_OURS.match(line) for line in faults):
-            return Ending(StorageFailed(words, hint=hint or None))
+        words = _words(code, ours or said or faults or self.complaints, finished)
+        lasting = [way for word, way in _WAYS_OUT.items() if self._says(word)]
+        hint = "\n".join([*lasting[:1], *self.complaints])
+        if ours:
+            return Ending(StorageFailed(words, hint=f"{_OUR_DISK}\n{hint}"))
         is_lasting = (
-            code in _LASTING_CODES
-            or (code in _PARTIAL_CODES and bool(faults))
-            or any(word in line for word in _LASTING_WORDS for line in self.complaints)
+            code in _LASTING_CODES or (code in _PARTIAL_CODES and bool(faults)) or bool(lasting)
         )
         return Ending(ToolFailed(words, hint=hint or None), may_be_retried=not is_lasting)
+
+    def _says(self, words: str) -> bool:
+        return any(words in line for line in self.complaints)
 
     def _of_ssh(self) -> list[str]:
         """Why a connection broke: its last words, of which rsync knows only that it did."""

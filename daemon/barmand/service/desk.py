@@ -11,7 +11,7 @@ from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Reason, Status
 from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
-from barmand.model.order import Reuse, Wish
+from barmand.model.order import Checksums, Reuse, Wish
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.following import Following
@@ -237,6 +237,7 @@ def _taking(kit: Kit, backup: Backup, wish: Wish, runner: Runner) -> Callable[[J
 
 
 def _wish(request: StartBackup) -> Wish:
+    sums = request.manifest_checksums
     return Wish(
         immediate_checkpoint=request.immediate_checkpoint,
         retry_times=request.retry_times,
@@ -247,6 +248,7 @@ def _wish(request: StartBackup) -> Wish:
         jobs_start_batch_size=request.jobs_start_batch_size,
         jobs_start_batch_period=request.jobs_start_batch_period,
         makes_manifest=request.manifest,
+        manifest_checksums=None if sums is None else Checksums(sums),
         keepalive_seconds=request.keepalive_interval,
         check_seconds=request.check_timeout,
         incremental=request.incremental,

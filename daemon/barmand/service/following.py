@@ -8,6 +8,7 @@ from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Status
 from barmand.model.errors import NotFound, PostgresFailed, Stopped, WaitTimeout
 from barmand.model.progress import Phase, Progress
+from barmand.operations.closing import NOT_CLOSED
 from barmand.outside.clock import monotonic
 from barmand.service.runner import Key, Runner
 from barmand.service.views import backup_view, progress_view
@@ -20,6 +21,7 @@ from barmand.wire.messages import (
     Problem,
     ProblemNote,
     ProgressNote,
+    WarningNote,
 )
 
 TICK_SECONDS = 0.5
@@ -97,6 +99,7 @@ class Following:
             if backup.copied is not None and not watched.is_copied:
                 watched.is_copied = True
                 yield from self._damages(backup)
+                yield from self._not_closed(backup)
         if backup.status is Status.WAITING_FOR_WALS and not watched.is_over:
             yield from self._late(watched, backup)
         if progress is not None and progress != watched.progress:
@@ -120,6 +123,13 @@ class Following:
                     "an older one may have these pages whole.",
                 ),
             )
+
+    def _not_closed(self, backup: Backup) -> Iterator[AnyNote]:
+        """Its wait may be long, and the requester can end it."""
+        facts = self.catalog.events.find_last(NOT_CLOSED, backup.server, backup.id)
+        if facts is not None:
+            words = f"{facts['error']}. {facts['hint']}"
+            yield WarningNote(server=backup.server, message=words)
 
     def _is_over(self, status: Status) -> bool:
         if self.follow == "queued":

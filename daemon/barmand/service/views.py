@@ -75,6 +75,7 @@ def backup_view(
         copy_seconds=_seconds(copied),
         system_id=cluster.system_id if cluster else None,
         postgres_version=cluster.version if cluster else None,
+        postgres_release=cluster.release if cluster else None,
         pgdata=cluster.pgdata if cluster else None,
         data_checksums=cluster.data_checksums if cluster else None,
         tablespaces=[

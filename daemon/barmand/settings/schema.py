@@ -21,7 +21,7 @@ from barmand.model.compression import (
     Format,
     Location,
 )
-from barmand.model.order import Reuse
+from barmand.model.order import Checksums, Reuse
 from barmand.settings.values import (
     FALSE,
     TRUE,
@@ -212,12 +212,22 @@ class ServerSettings:
         choice(Reuse),
         Doc(
             "What becomes of files that did not change since the last backup, with the file "
-            "methods: copied anew, copied here, or linked."
+            "methods: copied anew, copied here, or linked. With local, copy is as off: the "
+            "cluster's disk is as near as the backup's."
         ),
     ] = Reuse.OFF
     autogenerate_manifest: Annotated[
         Flag, Doc("Write a backup_manifest with the file methods; pg_basebackup always does.")
     ] = False
+    manifest_checksums: Annotated[
+        Checksums,
+        choice(Checksums),
+        Doc(
+            "How a backup_manifest sums its files, pg_basebackup's too (barmand only): crc32c is "
+            "fast and finds accidents, sha256 takes a core several times longer and also finds "
+            "what was changed on purpose."
+        ),
+    ] = Checksums.CRC32C
     network_compression: Annotated[Flag, Doc("Compress what rsync sends over ssh.")] = False
     backup_compression: Annotated[
         Algorithm | None,
@@ -272,14 +282,18 @@ class ServerSettings:
         int, whole(1, 1000), Doc("Copies side by side; pg_basebackup is always one stream.")
     ] = 1
     parallel_jobs_start_batch_size: Annotated[
-        int, whole(1, 1000), Doc("At most so many rsync processes are started in one period.")
+        int,
+        whole(1, 1000),
+        Doc("At most so many workers (rsync processes, or threads of local) start in one period."),
     ] = 10
     parallel_jobs_start_batch_period: Annotated[
         int, seconds(1), Doc("How long that period is.")
     ] = 1
     tablespace_bandwidth_limit: Annotated[
         TablespaceLimits,
-        Doc("The most that single tablespaces take, beside bandwidth_limit, with rsync."),
+        Doc(
+            "The most that single tablespaces take, within bandwidth_limit, with the file methods."
+        ),
     ] = ()
     basebackup_retry_times: Annotated[
         int, whole(0, 1000), Doc("How often a failed copy is tried again.")

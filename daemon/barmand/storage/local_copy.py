@@ -4,24 +4,36 @@ A worker takes the next batch when it is free, so the work balances itself. The 
 all.
 """
 
+import contextvars
+import errno
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+import structlog
 
 from barmand.model.backup import Damage
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.model.pgdata import RelationFile, may_vanish
-from barmand.storage.data_tree import Batch, Survey
+from barmand.storage.attempts import Attempts
+from barmand.storage.batch_queue import BatchQueue
+from barmand.storage.checksums import Checksums
 from barmand.storage.disk import at_the_disk, heed
 from barmand.storage.live_copy import LiveCopy, Looks, Seen
 from barmand.storage.manifest import Manifest
-from barmand.storage.pace import EitherStop, Pace, Stop
+from barmand.storage.pace import EitherStop, Paces, Starts, Stop
+from barmand.storage.survey import Batch, Survey
+
+log = structlog.get_logger()
 
 BLOCKS_A_SEGMENT = 131_072
 COMPARE_BYTES = 1024 * 1024
+_CANNOT_LINK = frozenset({errno.ENOENT, errno.EMLINK})
+"""That backup is being deleted; or its file has as many names as its file system gives one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,43 +46,106 @@ class Reference:
 
     root: Path
     safe_before_ns: int
-    checksums: dict[str, str]
+    checksums: Checksums
+
+    def has(self, old: Path, facts: os.stat_result) -> bool:
+        """Does it have a file at `old` of that size and time?"""
+        try:
+            before = old.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return (before.st_size, before.st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """So many workers, of which at most `batch_size` start in each period."""
+
+    jobs: int = 1
+    batch_size: int = 10
+    batch_period: float = 1.0
+
+
+@dataclass(slots=True)
+class Meter:
+    """One worker's. What a failed attempt had copied of a file is not told twice."""
+
+    tell: Callable[[int], None]
+    _told: int = 0
+    _done: int = 0
+
+    def begin(self) -> None:
+        """Another file."""
+        self._told = self._done = 0
+
+    def again(self) -> None:
+        """The same file, from its beginning."""
+        self._done = 0
+
+    def add(self, count: int) -> None:
+        self._done += count
+        if self._done > self._told:
+            more, self._told = self._done - self._told, self._done
+            self.tell(more)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """What one thread works with."""
+
+    copier: LiveCopy
+    meter: Meter
+    attempts: Attempts
 
 
 @dataclass(slots=True)
 class LocalCopy:
-    """`progress` hears of bytes, from every worker; `pace` may hold one back."""
+    """`progress` hears of bytes, from every worker; `paces` may hold one back.
+
+    A file whose copy fails is tried again, as `attempts` says; those that are done stay.
+    """
 
     looks: Looks
     reference: Reference | None
     manifest: Manifest | None
-    stop: Stop
+    attempts: Attempts
     progress: Callable[[int], None]
-    pace: Pace
+    paces: Paces
     home: Path
     """base/<ID>: targets are below, as are a reference's files below its root."""
 
-    def run(self, survey: Survey, jobs: int) -> list[Damage]:
+    def run(self, survey: Survey, crew: Crew) -> list[Damage]:
         """Raises StorageFailed, Stopped. Nothing is synced yet."""
-        queue = iter(survey.batches)
-        lock = threading.Lock()
-        end = EitherStop(self.stop, threading.Event())
-        with ThreadPoolExecutor(jobs, thread_name_prefix="copy") as pool:
-            workers = [pool.submit(self._work, _shared(queue, lock, end), end) for _ in range(jobs)]
+        queue = BatchQueue(survey.batches, self.paces.spaces.keys())
+        end = EitherStop(self.attempts.stop, threading.Event())
+        starts = Starts(crew.batch_size, crew.batch_period, EitherStop(end, queue.drained))
+        with ThreadPoolExecutor(crew.jobs, thread_name_prefix="copy") as pool:
+            workers = [
+                # A thread's log lines name server and backup by its context.
+                pool.submit(contextvars.copy_context().run, self._work, number, queue, starts, end)
+                for number in range(1, crew.jobs + 1)
+            ]
         errors = [error for worker in workers if (error := worker.exception()) is not None]
         # The failure itself, not a worker that it has stopped.
         for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
             raise error
         return [damage for worker in workers for damage in worker.result()]
 
-    def _work(self, batches: Iterator[Batch], end: EitherStop) -> list[Damage]:
-        copier = LiveCopy(self.looks, end, lambda count: self._took(count, end))
+    def _work(
+        self, number: int, queue: BatchQueue, starts: Starts, end: EitherStop
+    ) -> list[Damage]:
+        starts.wait()
+        heed(end, "copying to", self.home)
+        if queue.drained.is_set():
+            return []  # the others do it all
+        log.info("copy worker starts", worker=number)
         damages: list[Damage] = []
         try:
-            for batch in batches:
+            for batch in queue.batches():
+                worker = self._worker(batch.tree.prefix, end)
                 for name in batch.names:
                     heed(end, "copying", batch.tree.source)
-                    damage = self._take(copier, batch, name)
+                    damage = self._take(worker, batch, name)
                     if damage is not None:
                         damages.append(damage)
         except BaseException:
@@ -78,16 +153,22 @@ class LocalCopy:
             raise
         return damages
 
-    def _took(self, count: int, end: Stop) -> None:
-        self.progress(count)
-        self.pace.take(count, end)
+    def _worker(self, prefix: str, end: Stop) -> Worker:
+        meter = Meter(self.progress)
 
-    def _take(self, copier: LiveCopy, batch: Batch, name: str) -> Damage | None:
+        def took(count: int) -> None:
+            meter.add(count)
+            self.paces.take(prefix, count, end)
+
+        return Worker(LiveCopy(self.looks, end, took), meter, replace(self.attempts, stop=end))
+
+    def _take(self, worker: Worker, batch: Batch, name: str) -> Damage | None:
         path = f"{batch.folder}/{name}" if batch.folder else name
         source, target = batch.tree.source / path, batch.tree.target / path
         shown = batch.tree.prefix + path
+        worker.meter.begin()
         try:
-            seen = self._link(source, target, shown) or self._copy(copier, source, target, shown)
+            seen = worker.attempts.run(partial(self._bring, worker, source, target, shown))
         except StorageFailed as error:
             if _is_gone(source, error) and may_vanish(shown):
                 target.unlink(missing_ok=True)
@@ -97,9 +178,16 @@ class LocalCopy:
             self.manifest.add(shown, seen.size, seen.changed_ns, seen.checksum)
         return Damage(shown, seen.bad_blocks) if seen.bad_blocks else None
 
-    def _copy(self, copier: LiveCopy, source: Path, target: Path, shown: str) -> Seen:
-        target.unlink(missing_ok=True)
-        return copier.copy(source, target, RelationFile.of(shown, BLOCKS_A_SEGMENT))
+    def _bring(self, worker: Worker, source: Path, target: Path, shown: str) -> Seen:
+        """Linked or copied. What an attempt before left goes first: it may be a link by now."""
+        worker.meter.again()
+        with at_the_disk("remove", target):
+            target.unlink(missing_ok=True)
+        linked = self._link(source, target, shown)
+        if linked is not None:
+            worker.meter.add(linked.size)
+            return linked
+        return worker.copier.copy(source, target, RelationFile.of(shown, BLOCKS_A_SEGMENT))
 
     def _link(self, source: Path, target: Path, shown: str) -> Seen | None:
         """Link `target` to the reference's file, if that is the same; None if it must be copied."""
@@ -108,11 +196,7 @@ class LocalCopy:
         old = self.reference.root / target.relative_to(self.home)
         with at_the_disk("look at", source):
             facts = source.stat()
-        try:
-            before = old.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        if (before.st_size, before.st_mtime_ns) != (facts.st_size, facts.st_mtime_ns):
+        if not self.reference.has(old, facts):
             return None
         checksum = self.reference.checksums.get(shown)
         if self.manifest is not None and checksum is None:
@@ -120,23 +204,13 @@ class LocalCopy:
         if facts.st_mtime_ns >= self.reference.safe_before_ns and not _same(source, old):
             return None
         with at_the_disk("link", target):
-            target.unlink(missing_ok=True)
             try:
                 os.link(old, target)
-            except FileNotFoundError:
-                return None  # that backup is being deleted
-        self.progress(facts.st_size)
+            except OSError as error:
+                if error.errno not in _CANNOT_LINK:
+                    raise
+                return None
         return Seen(facts.st_size, facts.st_mtime_ns, checksum, ())
-
-
-def _shared(queue: Iterator[Batch], lock: threading.Lock, end: EitherStop) -> Iterator[Batch]:
-    """The next batch for whoever asks first; none once a worker has failed."""
-    while not end.other.is_set():
-        with lock:
-            batch = next(queue, None)
-        if batch is None:
-            return
-        yield batch
 
 
 def _is_gone(source: Path, error: StorageFailed) -> bool:

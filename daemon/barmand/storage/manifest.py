@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol
 import google_crc32c
 
 from barmand.model.wal import format_lsn
-from barmand.storage.disk import at_the_disk
+from barmand.storage.disk import Stop, at_the_disk, heed
 from barmand.storage.durable import sync_directory
 
 NAME = "backup_manifest"
@@ -154,16 +154,20 @@ def writing(data: Path, algorithm: Algorithm) -> Iterator[Manifest]:
         sync_directory(data)
 
 
-def read_checksums(data: Path) -> dict[str, str]:
-    """The CRC32C of each file that the manifest of the copy in `data` names; empty without one."""
+def read_checksums(
+    data: Path, algorithm: Algorithm = Algorithm.CRC32C, stop: Stop | None = None
+) -> Iterator[tuple[str, str]]:
+    """Each file that the manifest of the copy in `data` names, and its checksum; none without one.
+
+    Those of another algorithm are passed over. Raises StorageFailed, Stopped.
+    """
     place = data / NAME
     if not place.exists():
-        return {}
-    found: dict[str, str] = {}
+        return
     with at_the_disk("read", place), place.open(encoding="utf-8") as lines:
         for line in lines:
+            heed(stop, "reading", place)
             if line.startswith(('{ "Path"', '{"Path"')):
                 facts = json.loads(line.rstrip().removesuffix(","))
-                if facts.get("Checksum-Algorithm") == Algorithm.CRC32C:
-                    found[facts["Path"]] = facts["Checksum"]
-    return found
+                if facts.get("Checksum-Algorithm") == algorithm:
+                    yield facts["Path"], facts["Checksum"]

@@ -1,8 +1,10 @@
-"""What many workers share: one limit, in bytes a second of the whole backup, and one end."""
+"""What many workers share: limits in bytes a second, when they start, and one end."""
 
 import math
 import threading
 import time
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -58,3 +60,38 @@ class Pace:
             ahead = self._due - now
         if ahead > 0:
             stop.wait(ahead)
+
+
+@dataclass(frozen=True, slots=True)
+class Paces:
+    """The limit of the whole backup, and those of tablespaces, by prefix in the data directory."""
+
+    whole: Pace
+    spaces: Mapping[str, Pace] = field(default_factory=dict)
+
+    def take(self, prefix: str, count: int, stop: Stop) -> None:
+        space = self.spaces.get(prefix)
+        if space is not None:
+            space.take(count, stop)
+        self.whole.take(count, stop)
+
+
+class Starts:
+    """At most `size` starts in any `period` of seconds: sshd refuses who knocks too often."""
+
+    def __init__(self, size: int, period: float, stop: Stop) -> None:
+        self._last: deque[float] = deque(maxlen=max(1, size))
+        self._period = period
+        self._stop = stop
+        self._lock = threading.Lock()
+
+    def wait(self) -> None:
+        """Returns when the next start is due, or at a stop."""
+        with self._lock:
+            due = time.monotonic()
+            if len(self._last) == self._last.maxlen:
+                due = max(due, self._last[0] + self._period)
+            self._last.append(due)
+        pause = due - time.monotonic()
+        if pause > 0:
+            self._stop.wait(pause)

@@ -118,6 +118,9 @@ class BackupView(Struct, frozen=True, kw_only=True):
     copy_seconds: float | None
     system_id: str | None
     postgres_version: int | None
+    """`server_version_num`, as 150018."""
+    postgres_release: str | None
+    """The same in PostgreSQL's own words, as 15.18."""
     pgdata: str | None
     data_checksums: str | None
     tablespaces: list[TablespaceView]
@@ -239,6 +242,7 @@ class StartBackup(Request, frozen=True, kw_only=True):
     jobs_start_batch_size: Jobs | None = None
     jobs_start_batch_period: PositiveSeconds | None = None
     manifest: bool | None = None
+    manifest_checksums: Literal["crc32c", "sha256"] | None = None
     keepalive_interval: Count | None = None
     check_timeout: Count | None = None
     incremental: BackupWord | None = None
