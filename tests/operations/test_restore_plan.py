@@ -258,6 +258,15 @@ def test_configuration_that_a_file_method_brought_needs_no_warning(
     assert bench.restore.warnings(by_files) != []
 
 
+def test_included_settings_from_outside_are_warned_of(bench: Bench, target: Path) -> None:
+    made = plan(bench, bench.done_backup(), target)
+    assert made.backup.cluster is not None
+    files = ("/etc/postgresql/15/main/conf.d/a.conf", f"{made.backup.cluster.pgdata}/b.conf")
+    cluster = replace(made.backup.cluster, included_files=files)
+    (warning,) = bench.restore.warnings(replace(made, backup=replace(made.backup, cluster=cluster)))
+    assert warning.endswith("without its settings: /etc/postgresql/15/main/conf.d/a.conf")
+
+
 def test_configuration_inside_needs_no_warning(bench: Bench, target: Path) -> None:
     made = plan(bench, bench.done_backup(), target)
     assert bench.restore.warnings(made) == []

@@ -110,10 +110,17 @@ class Restore:
             if file is not None and not Path(file).is_relative_to(cluster.pgdata)
         ]
         missing = [file for file in outside if not self._brought(plan.backup, Path(file).name)]
-        if not missing:
-            return []
-        words = ", ".join(missing)
-        return [f"not in the backup, and needed before PostgreSQL starts: {words}"]
+        included = [
+            file for file in cluster.included_files if not Path(file).is_relative_to(cluster.pgdata)
+        ]
+        warnings = []
+        if missing:
+            words = ", ".join(missing)
+            warnings.append(f"not in the backup, and needed before PostgreSQL starts: {words}")
+        if included:
+            words = ", ".join(included)
+            warnings.append(f"not in the backup, the cluster runs without its settings: {words}")
+        return warnings
 
     def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
         """Carry out `plan`. What fails or is stopped takes away what it has written."""
