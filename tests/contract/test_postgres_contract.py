@@ -24,6 +24,7 @@ from barmand.outside.postgres import Postgres, Slot, without_password
 from fakes import FakePostgres
 from support.postgres import Cluster, Clusters, Template, give_to_postgres
 from support.processes import working_in
+from support.waiting import eventually
 
 SECRET = "s3cr3t"  # noqa: S105 - of a server that lives for a second
 ROLES = f"""
@@ -222,6 +223,16 @@ def test_tablespaces_and_sizes_are_facts_too(cluster: Cluster, folder: Path) -> 
     assert facts.data_checksums == "on"
     cluster.psql(ROLES)
     assert postgres(cluster).facts() == replace(facts, size=None)
+
+
+def test_included_settings_are_facts_too(cluster: Cluster) -> None:
+    extra = cluster.data / "extra.conf"
+    extra.write_text("work_mem = '5MB'\n")
+    with (cluster.data / "postgresql.conf").open("a") as conf:
+        conf.write("include 'extra.conf'\n")
+    cluster.reload()
+    eventually(lambda: cluster.psql("SHOW work_mem") == "5MB")
+    assert postgres(cluster, "postgres").facts().included_files == (str(extra),)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,22 +53,6 @@ def test_a_ping_loads_nothing_that_is_slow() -> None:
     elsewhere = {name for name in loaded if not name.startswith("barmand.ctl")}
     assert elsewhere == {"barmand", "barmand.model", "barmand.model.errors"}
     assert not loaded & {"barmand.ctl.fancy", "barmand.ctl.server_pages"}
-
-
-def test_a_ping_takes_at_most_four_times_a_bare_interpreter(tmp_path: Path) -> None:
-    def seconds(code: str, path: str) -> float:
-        settings = environment(path, PYTHONPYCACHEPREFIX=str(tmp_path))
-        del settings["PYTHONDONTWRITEBYTECODE"]  # an installed program is compiled, too
-        began = time.perf_counter()
-        subprocess.run(
-            [BARE_PYTHON, "-c", code], env=settings, check=True, stdout=subprocess.DEVNULL
-        )
-        return time.perf_counter() - began
-
-    with FakeDaemon(pong) as daemon:
-        pairs = [(seconds("pass", daemon.path), seconds(PING, daemon.path)) for _ in range(20)]
-    bare, ping = (min(column) for column in zip(*pairs, strict=True))
-    assert ping <= 4 * bare
 
 
 @pytest.mark.parametrize("exit_code", sorted(EXIT_CODES.values()))

@@ -258,6 +258,27 @@ def test_a_restart_of_the_cluster_in_mid_copy_is_noticed(
     assert time.monotonic() - begun < 10
 
 
+def test_after_a_restart_the_copy_begins_once_more_where_retries_are_wanted(
+    taking: Taking, copier: FileCopier
+) -> None:
+    cluster = taking.cluster
+    told = Told()
+    work = Background(
+        lambda: taking.take(
+            copier, told=told, jobs=2, bandwidth_limit=9000, retry_times=1, retry_sleep=3.0
+        )
+    )
+    assert told.copying.wait(30)
+    cluster.restart("immediate")
+    cluster.psql("CREATE TABLE after_the_restart AS SELECT 1")
+    backup = work.wait(60)
+    assert isinstance(backup, Backup)
+    assert Phase.RETRYING in told.phases
+    path = cluster.psql("SELECT pg_relation_filepath('after_the_restart')")
+    cluster.psql("DROP TABLE after_the_restart")
+    assert (taking.data(backup) / path).exists(), "all of it was copied again"
+
+
 def test_a_stop_ends_it_and_leaves_no_process(taking: Taking, copier: FileCopier) -> None:
     told, stop = Told(), StopFlag()
     work = Background(

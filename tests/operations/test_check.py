@@ -233,3 +233,27 @@ def test_everything_at_once_is_everything_told(bench: Bench, pushing: Check) -> 
     shutil.rmtree(bench.layout.home)
     bench.postgres.silent = {"readiness", "identify", "facts"}
     assert failing(pushing) == ["directories", "PostgreSQL", "PostgreSQL streaming"]
+
+
+def test_a_failing_archive_command_keeps_from_a_backup_only_where_it_is_waited_for(
+    bench: Bench, streaming: Check, pushing: Check
+) -> None:
+    bench.postgres.archiving_fails = True
+    bench.postgres.archive_mode = "on"
+
+    class ByFiles:
+        """A method that copies over no replication connection."""
+
+        needs_replication = False
+        stored_compression = None
+
+        def findings(self, *_: object) -> list[Finding]:
+            return []
+
+    for check, is_ok in (
+        (streaming, False),
+        (pushing, False),
+        (replace(streaming, method=ByFiles()), True),
+    ):
+        (found,) = [each for each in check.findings() if each.name == "archive_command"]
+        assert found.is_ok is is_ok

@@ -243,6 +243,30 @@ def test_configuration_outside_the_data_directory_is_warned_of(bench: Bench, tar
     assert warning.endswith(": /etc/postgresql/15/main/postgresql.conf")
 
 
+def test_configuration_that_a_file_method_brought_needs_no_warning(
+    bench: Bench, target: Path
+) -> None:
+    bench.postgres.config_file = "/etc/postgresql/15/main/postgresql.conf"
+    backup = bench.done_backup()
+    made = plan(bench, backup, target)
+    by_files = replace(made, backup=replace(backup, method="rsync"))
+    brought = bench.layout.data(backup.id) / "postgresql.conf"
+    brought.write_text("port = 5433")
+    assert bench.restore.warnings(by_files) == []
+    assert bench.restore.warnings(made) != []  # pg_basebackup's is another, of no use
+    brought.unlink()
+    assert bench.restore.warnings(by_files) != []
+
+
+def test_included_settings_from_outside_are_warned_of(bench: Bench, target: Path) -> None:
+    made = plan(bench, bench.done_backup(), target)
+    assert made.backup.cluster is not None
+    files = ("/etc/postgresql/15/main/conf.d/a.conf", f"{made.backup.cluster.pgdata}/b.conf")
+    cluster = replace(made.backup.cluster, included_files=files)
+    (warning,) = bench.restore.warnings(replace(made, backup=replace(made.backup, cluster=cluster)))
+    assert warning.endswith("without its settings: /etc/postgresql/15/main/conf.d/a.conf")
+
+
 def test_configuration_inside_needs_no_warning(bench: Bench, target: Path) -> None:
     made = plan(bench, bench.done_backup(), target)
     assert bench.restore.warnings(made) == []

@@ -101,6 +101,29 @@ def test_settings_come_behind_those_that_were_there(place: Destination, source: 
     assert (source / "postgresql.auto.conf").read_text() == "work_mem = '1MB'\n"
 
 
+def test_what_is_included_and_is_not_here_is_silenced(place: Destination, source: Path) -> None:
+    (source / "own.d").mkdir()
+    lines = [
+        "include_dir = 'conf.d'",
+        "include_dir 'own.d'  # here",
+        "  INCLUDE = extra.conf",
+        "include_if_exists = 'perhaps.conf'",
+        "include '/etc/elsewhere.conf'",
+        "include = 'postgresql.conf'",
+    ]
+    (source / "postgresql.conf").write_text("\n".join(lines) + "\n")
+    fragment = filled(place, source)
+    fragment.tell_postgres([])
+    assert (fragment.path / "postgresql.conf").read_text().splitlines() == [
+        "#barmand# include_dir = 'conf.d'",
+        lines[1],
+        "#barmand#   INCLUDE = extra.conf",
+        *lines[3:4],
+        "#barmand# include '/etc/elsewhere.conf'",
+        lines[5],
+    ]
+
+
 def test_settings_are_written_where_there_were_none(place: Destination, source: Path) -> None:
     fragment = filled(place, source)
     fragment.tell_postgres(["restore_command = 'cp'"])

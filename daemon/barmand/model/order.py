@@ -93,7 +93,7 @@ class Wish:
             return
         if self.reuse not in (None, Reuse.OFF):
             raise UsageError(
-                "--reuse-backup works with the rsync methods only, not with "
+                "--reuse-backup works with the methods that copy files, not with "
                 "backup_method = postgres"
             )
         if self.makes_manifest is False:

@@ -33,7 +33,7 @@ from barmand.operations.ports import (
     Seconds,
     Stop,
 )
-from barmand.storage.durable import make_directory, sync_tree, tree_size, write_whole
+from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size, write_whole
 from barmand.storage.layout import Layout
 from barmand.storage.manifest import Algorithm, Manifest, WalRange, writing
 from barmand.storage.pace import EitherStop
@@ -42,6 +42,14 @@ log = structlog.get_logger()
 
 NEW_NAMES_SINCE = 150_000
 FILE_METHODS = frozenset({"rsync", "local-rsync", "local"})
+
+
+class SessionLost(PostgresFailed):
+    """The session that held the backup broke off. To the operator it is PostgreSQL's failure."""
+
+    @property
+    def kind(self) -> str:
+        return PostgresFailed.__name__
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,23 @@ class ByFiles:
         yield from self.copier.findings(pgdata)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
+        """Where retries are wanted, a PostgreSQL that was restarted is begun with once more."""
+        for attempts_left in range(order.retry_times, -1, -1):
+            try:
+                return self._attempt(backup, order, stop, report)
+            except SessionLost as lost:
+                if not attempts_left:
+                    raise
+                log.warning("copy failed, another attempt follows", error=lost.message)
+                report(Phase.RETRYING, None, None)
+                if stop.wait(order.retry_sleep):
+                    raise Stopped(stop.reason) from lost
+        raise AssertionError("the last attempt returns or raises")
+
+    def _attempt(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Copied:
         home = self.layout.backup(backup.id)
+        # A copy without the session that held PostgreSQL's backup mode is of no use.
+        remove_tree(home, stop)
         make_directory(home)
         begin_time, begun = self.now(), self.monotonic()
         report(Phase.CHECKPOINT, None, None)
@@ -193,8 +217,8 @@ def _start(server: str, ended: Ended) -> Position:
     return start
 
 
-def _lost(server: str) -> PostgresFailed:
-    return PostgresFailed(
+def _lost(server: str) -> SessionLost:
+    return SessionLost(
         f"{server} ended the backup: its session broke off, PostgreSQL was restarted perhaps",
         hint="The copy is of no use without that session. Take the backup again.",
     )

@@ -113,11 +113,18 @@ class Check:
             is_on = readiness.archive_mode in ("on", "always")
             yield Finding("archive_mode", f"it is {readiness.archive_mode}", is_ok=is_on)
         if readiness.archive_mode != "off" and readiness.archiving_fails:
-            hint = "it fails: PostgreSQL would wait for it at the end of a backup; see its log"
-            yield Finding("archive_command", hint, is_ok=False)
+            yield self._failing_archive()
         if self.receiver is not None:
             yield compatible("pg_receivewal", self.receiver, readiness.version)
             yield self._slot() if self.slot_name is not None else self._receiving()
+
+    def _failing_archive(self) -> Finding:
+        """pg_basebackup waits for it on a primary; a copy by files with streamed WAL does not."""
+        name, words = "archive_command", "it fails; see PostgreSQL's log"
+        if self.receiver is not None and not self.method.needs_replication:
+            return Finding(name, words)
+        hint = f"{words}: the end of a backup would wait for it"
+        return Finding(name, hint, is_ok=False)
 
     def _slot(self) -> Finding:
         name = "replication slot"

@@ -20,6 +20,7 @@ from barmand.model.progress import Phase
 from barmand.model.recovery import Gap, Target, archiving_off, settings_for, wal_for
 from barmand.model.wal import Run, missing
 from barmand.operations.archive import names_of
+from barmand.operations.by_files import FILE_METHODS
 from barmand.operations.ports import Clock, Report, Seconds, Stop, heed
 from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, Archive, archive_in
@@ -108,10 +109,18 @@ class Restore:
             for file in (cluster.config_file, cluster.hba_file, cluster.ident_file)
             if file is not None and not Path(file).is_relative_to(cluster.pgdata)
         ]
-        if not outside:
-            return []
-        words = ", ".join(outside)
-        return [f"not in the backup, and needed before PostgreSQL starts: {words}"]
+        missing = [file for file in outside if not self._brought(plan.backup, Path(file).name)]
+        included = [
+            file for file in cluster.included_files if not Path(file).is_relative_to(cluster.pgdata)
+        ]
+        warnings = []
+        if missing:
+            words = ", ".join(missing)
+            warnings.append(f"not in the backup, and needed before PostgreSQL starts: {words}")
+        if included:
+            words = ", ".join(included)
+            warnings.append(f"not in the backup, the cluster runs without its settings: {words}")
+        return warnings
 
     def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
         """Carry out `plan`. What fails or is stopped takes away what it has written."""
@@ -131,6 +140,10 @@ class Restore:
         restored = Restored(size, segments, self.monotonic() - begun)
         log.info("restore done", bytes=size, segments=segments, seconds=round(restored.seconds, 1))
         return restored
+
+    def _brought(self, backup: Backup, name: str) -> bool:
+        """The file methods bring such a file into the data directory, pg_basebackup does not."""
+        return backup.method in FILE_METHODS and (self.layout.data(backup.id) / name).exists()
 
     def _segments(self, backup: Backup, needed: Run, target: Target, size: int) -> list[Run]:
         held = list(self.wal_runs.of_server(backup.server))

@@ -38,6 +38,8 @@ SELECT current_setting('server_version_num')::int AS version,
        current_setting('data_checksums', true) AS data_checksums,
        current_setting('summarize_wal', true) AS summarize_wal,
        pg_is_in_recovery() AS is_standby,
+       ARRAY(SELECT DISTINCT sourcefile FROM pg_settings
+              WHERE sourcefile IS NOT NULL ORDER BY sourcefile) AS included_files,
        CASE WHEN pg_has_role('pg_read_all_stats', 'USAGE')
             THEN (SELECT sum(pg_tablespace_size(oid)) FROM pg_tablespace)::bigint
         END AS size
@@ -120,6 +122,9 @@ class Postgres:
         with self._connected() as connection:
             with connection.cursor(row_factory=dict_row) as cursor:
                 told = cursor.execute(_FACTS).fetchone() or {}
+                own = (told.get("config_file"), f"{told.get('pgdata')}/postgresql.auto.conf")
+                read = told.get("included_files", ())
+                told["included_files"] = tuple(file for file in read if file not in own)
             spaces = connection.execute(_TABLESPACES).fetchall()
         return Cluster(**told, tablespaces=tuple(Tablespace(*space) for space in spaces))
 

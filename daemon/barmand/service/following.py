@@ -114,11 +114,12 @@ class Following:
         if damages:
             count = sum(len(each.blocks) for each in damages)
             first = damages[0]
+            where = f"first block {first.blocks[0]} of {first.path}" if first.blocks else first.path
             yield self._problem(
                 backup.server,
                 PostgresFailed(
                     f"backup {backup.id} of {backup.server}: {count} bad page(s) in the cluster "
-                    f"itself, first block {first.blocks[0]} of {first.path}",
+                    f"itself, {where}",
                     hint="`barmanctl show-backup` lists them all. The backup is kept as it is; "
                     "an older one may have these pages whole.",
                 ),

@@ -29,6 +29,11 @@ _PLACES = re.compile(
     rb"^[ \t]*(data_directory|hba_file|ident_file|external_pid_file)\b.*$",
     re.MULTILINE | re.IGNORECASE,
 )
+_INCLUDE = re.compile(
+    rb"^[ \t]*include(?:_dir)?\b[ \t]*=?[ \t]*(?:'([^'\n]*)'|([^\s#'=]+)).*$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_SILENCED = rb"#barmand# \g<0>"
 _LAST = "global"
 _SPACE_MAP = "tablespace_map"
 _CONFIG_MODE = 0o600
@@ -162,16 +167,22 @@ class Fragment:
     def _calm(self, name: str) -> None:
         """Comment out where the source had its data and files: this cluster has its own.
 
-        A `data_directory` left standing would start PostgreSQL on the original.
+        A `data_directory` left standing would start PostgreSQL on the original; included settings
+        that lay beside a postgresql.conf elsewhere would keep it from starting.
         """
         path = self.path / name
         with at_the_disk("read", path):
             if not path.exists():
                 return
             before = path.read_bytes()
-        after = _PLACES.sub(rb"#barmand# \g<0>", before)
+        after = _INCLUDE.sub(self._keep_if_here, _PLACES.sub(_SILENCED, before))
         if after != before:
             self._write(name, after)
+
+    def _keep_if_here(self, line: re.Match[bytes]) -> bytes:
+        """A relative path is one beside the file that names it."""
+        is_here = (self.path / os.fsdecode(line[1] or line[2])).exists()
+        return line[0] if is_here else line.expand(_SILENCED)
 
     def sync(self) -> None:
         sync_tree(self.path)
