@@ -18,28 +18,35 @@ from barmand.fittings import (
     told,
     wal_server_of,
 )
+from barmand.model.errors import ConfigInvalid
+from barmand.model.retention import Policy
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.prune import Prune
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.outside.clock import local_now, monotonic
 from barmand.service.house import House, Kit
+from barmand.service.peers import Rights, group_number
 from barmand.service.receivers import Receivers
-from barmand.settings.schema import ServerSettings, Settings
+from barmand.settings.schema import DaemonSettings, ServerSettings, Settings
 from barmand.storage.wals import WalArchive
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds houses from settings; `ring_archive` asks for an archiving pass of a server."""
+    """Builds houses from settings; a `ring` asks for work on a server: an archiving pass, or the
+    removal of WAL that nobody needs.
+    """
 
     catalog: Catalog
     receivers: Receivers
     ring_archive: Callable[[str], None]
+    ring_prune: Callable[[str], None]
     guards: dict[str, threading.Lock]
 
     def house(self, settings: Settings) -> House:
@@ -66,7 +73,9 @@ class Builder:
         guard = self.guards.setdefault(server.name, threading.Lock())
         postgres = postgres_of(server)
         source = source_of(server, layout)
-        record = Record(catalog.backups, layout, local_now)
+        record = Record(
+            catalog.backups, layout, local_now, when_done=lambda: self.ring_prune(server.name)
+        )
         method = method_of(server, layout, postgres, catalog.backups)
         check = Check(
             server=server.name,
@@ -92,11 +101,23 @@ class Builder:
             guard=guard,
             now=local_now,
         )
-        delete = Delete(
+        prune = Prune(
+            server=server.name,
             layout=layout,
             wals=wals,
-            backups=catalog.backups,
             wal_runs=catalog.wal_runs,
+            backups=catalog.backups,
+            servers=catalog.servers,
+            holds=catalog.holds,
+            events=catalog.events,
+            policy=Policy(is_worm=server.worm_mode),
+            guard=guard,
+            now=local_now,
+        )
+        delete = Delete(
+            layout=layout,
+            backups=catalog.backups,
+            prune=prune,
             minimum_redundancy=server.minimum_redundancy,
             guard=guard,
             now=local_now,
@@ -128,6 +149,7 @@ class Builder:
             ),
             archive=archive,
             delete=delete,
+            prune=prune,
             restore=Restore(
                 layout=layout,
                 wals=wals,
@@ -149,6 +171,20 @@ class Builder:
                 now=local_now,
             ),
         )
+
+
+def rights_of(daemon: DaemonSettings) -> Rights:
+    """Raises ConfigInvalid for a group that does not exist."""
+    numbers: list[int | None] = []
+    for option, name in (
+        ("control_group", daemon.control_group),
+        ("monitor_group", daemon.monitor_group),
+    ):
+        try:
+            numbers.append(None if name is None else group_number(name))
+        except KeyError as error:
+            raise ConfigInvalid(f"{option}: there is no group {name!r}") from error
+    return Rights(*numbers)
 
 
 def _nothing() -> None:

@@ -15,6 +15,7 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.prune import Prune
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
@@ -43,6 +44,7 @@ class Kit:
     take: TakeBackup
     archive: Archive
     delete: Delete
+    prune: Prune
     restore: Restore
     check: Check
     restart: Restart

@@ -51,6 +51,10 @@ class Schedule:
         self._scheduler.add_job(poll, IntervalTrigger(seconds=int(every.total_seconds())), id=_POLL)
         self._scheduler.start()
 
+    def repeat(self, name: str, work: Callable[[], None], every: timedelta) -> None:
+        """Have `work` done at this pace, from one period on."""
+        self._scheduler.add_job(work, IntervalTrigger(seconds=int(every.total_seconds())), id=name)
+
     def is_alive(self) -> bool:
         return bool(self._scheduler.running)
 
