@@ -24,6 +24,7 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.list_files import ListFiles
 from barmand.operations.prune import Prune
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
@@ -150,6 +151,7 @@ class Builder:
             archive=archive,
             delete=delete,
             prune=prune,
+            list_files=ListFiles(layout, wals, catalog.wal_runs, catalog.backups),
             restore=Restore(
                 layout=layout,
                 wals=wals,

@@ -391,7 +391,6 @@ def test_rsync_reads_its_own_options(etc: Etc) -> None:
     "line",
     [
         "encryption = gpg",
-        "worm_mode = on",
         "primary_ssh_command = ssh barman@other",
     ],
 )

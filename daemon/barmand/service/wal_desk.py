@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from barmand.catalog.memory import Catalog
 from barmand.service.house import House, Kit
+from barmand.service.listing import listed
 from barmand.service.runner import Runner
 from barmand.wire.messages import AnyNote, Reply
-from barmand.wire.wal_messages import ArchivedReply, ArchiveWal, WalRequest
+from barmand.wire.wal_messages import ArchivedReply, ArchiveWal, ListFiles, WalRequest
 
 Answer = Iterator[AnyNote | Reply | None]
 
@@ -22,6 +24,10 @@ class WalDesk:
         match request:
             case ArchiveWal():
                 yield self._archive(house.working_kit(request.server))
+            case ListFiles():
+                yield from listed(request, house, self.catalog)
+            case _:
+                assert_never(request)
 
     def _archive(self, kit: Kit) -> Reply:
         before = self.catalog.wal_runs.count(kit.name)

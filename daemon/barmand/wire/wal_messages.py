@@ -1,6 +1,8 @@
 """Requests and results about WAL: its archive, its stream, its gaps."""
 
-from barmand.wire.messages import Reply, Request, ServerName
+from typing import Literal
+
+from barmand.wire.messages import BackupWord, Reply, Request, ServerName
 
 
 class ArchivedReply(Reply, frozen=True, kw_only=True):
@@ -16,4 +18,22 @@ class ArchiveWal(Request, frozen=True, kw_only=True):
     server: ServerName
 
 
-WalRequest = ArchiveWal
+class FilesReply(Reply, frozen=True, kw_only=True):
+    """Comes behind the `files` notes; `count` is how many paths those told."""
+
+    server: str
+    backup_id: str
+    target: str
+    count: int
+
+
+class ListFiles(Request, frozen=True, kw_only=True):
+    method = "list-files"
+    is_look = True
+    result = FilesReply
+    server: ServerName
+    backup: BackupWord
+    target: Literal["standalone", "data", "wal", "full"] = "standalone"
+
+
+WalRequest = ArchiveWal | ListFiles
