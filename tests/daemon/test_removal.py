@@ -150,3 +150,19 @@ def test_the_last_backup_deleted_leaves_what_lies_behind_it(
     again = done(daemon)
     assert becomes(daemon, "DONE", again["backup_id"])
     eventually(lambda: archived(home)[0] == again["begin_wal"])
+
+
+def test_with_worm_mode_wal_waits_for_the_mode_to_be_switched_off(
+    small: Cluster, daemon_for: Callable[..., Daemon], home: Path
+) -> None:
+    daemon = streaming(daemon_for(small, worm_mode="on"))
+    wait_for_archived(daemon, close_segments(small, 5))
+    view = done(daemon)
+    before = [name for name in archived(home) if name < view["begin_wal"]]
+    assert len(before) >= 5
+    second = done(daemon)
+    assert set(before) <= set(archived(home))
+    daemon.config.write_text(daemon.config.read_text().replace("worm_mode = on", ""))
+    daemon.hup()
+    eventually(lambda: archived(home)[0] == view["begin_wal"])
+    assert second["begin_wal"] in archived(home)

@@ -228,6 +228,28 @@ def test_what_is_no_segment_is_never_removed(archive: WalArchive) -> None:
     assert archive.histories() == ["00000001.history"]
 
 
+def test_at_most_so_many_go_the_oldest_first_each_with_its_label(archive: WalArchive) -> None:
+    held = [Segment(1, number) for number in (1, 2, 0xFFE, 0xFFF, 0x1000, 0x1001)]
+    for segment in held:
+        stored(archive, b"", segment.name(MB))
+        stored(archive, b"", f"{segment.name(MB)}.00000028.backup")
+    unwanted = [Run(1, 0, 0x1000)]
+    assert archive.remove(unwanted, MB, most=3) == held[:3]
+    left = {path.name[:24] for path in archive.layout.wals.rglob("*.backup")}
+    assert left == {segment.name(MB) for segment in held[3:]}
+    assert archive.remove(unwanted, MB, most=3) == held[3:5]
+    assert [segment for segment, _ in archive.segments(MB)] == held[5:]
+
+
+def test_a_partial_file_goes_with_its_segments_place(archive: WalArchive) -> None:
+    folder = stored(archive, b"1").parent
+    for number in (1, 2):
+        (folder / f"{Segment(1, number).name(DEFAULT_SEGMENT_SIZE)}.partial").touch()
+    archive.remove([Run(1, 0, 1)], DEFAULT_SEGMENT_SIZE)
+    left = [path.name for path in folder.iterdir()]
+    assert left == [f"{Segment(1, 2).name(DEFAULT_SEGMENT_SIZE)}.partial"]
+
+
 def test_a_directory_that_is_kept_open_by_a_folder_stays(archive: WalArchive) -> None:
     folder = stored(archive, b"1").parent
     (folder / "inside").mkdir()
