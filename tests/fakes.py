@@ -18,6 +18,7 @@ from barmand.model.errors import Failure, PostgresFailed, Stopped, ToolFailed
 from barmand.model.event import Event
 from barmand.model.order import Order
 from barmand.model.progress import Phase
+from barmand.model.retention import Policy
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
 from barmand.operations.accounts import Accounts
@@ -28,6 +29,7 @@ from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.prune import Prune
 from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
@@ -386,6 +388,7 @@ class Bench:
     take: TakeBackup
     archive: Archive
     delete: Delete
+    prune: Prune
     restore: Restore
     restart: Restart
     rebuild: Rebuild
@@ -444,6 +447,7 @@ def bench_over(
     postgres: FakePostgres | None = None,
     clock: FakeClock | None = None,
     minimum_redundancy: int = 0,
+    policy: Policy | None = None,
     is_prepared: bool = True,
 ) -> Bench:
     """As barmand.wiring puts a kit together."""
@@ -452,7 +456,7 @@ def bench_over(
     if is_prepared:
         layout.prepare()
     tool, wals, guard, rung = FakeCopyTool(postgres), WalArchive(layout), Lock(), list[str]()
-    record = Record(catalog.backups, layout, clock)
+    record = Record(catalog.backups, layout, clock, when_done=lambda: rung.append("prune"))
     method = ByPgBasebackup(layout, tool, clock, clock.seconds)
     wal_health = WalHealth(
         server="main",
@@ -489,11 +493,23 @@ def bench_over(
         guard=guard,
         now=clock,
     )
-    delete = Delete(
+    prune = Prune(
+        server="main",
         layout=layout,
         wals=wals,
-        backups=catalog.backups,
         wal_runs=catalog.wal_runs,
+        backups=catalog.backups,
+        servers=catalog.servers,
+        holds=catalog.holds,
+        events=catalog.events,
+        policy=policy or Policy(),
+        guard=guard,
+        now=clock,
+    )
+    delete = Delete(
+        layout=layout,
+        backups=catalog.backups,
+        prune=prune,
         minimum_redundancy=minimum_redundancy,
         guard=guard,
         now=clock,
@@ -523,6 +539,7 @@ def bench_over(
         ),
         archive=archive,
         delete=delete,
+        prune=prune,
         restore=Restore(
             layout=layout,
             wals=wals,

@@ -11,7 +11,7 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
-from barmand.model.errors import ConfigInvalid, Failure, StorageFailed
+from barmand.model.errors import Failure, StorageFailed
 from barmand.model.event import Event
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
@@ -20,7 +20,6 @@ from barmand.service.control import Control
 from barmand.service.desk import Desk
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
-from barmand.service.peers import Rights, group_number
 from barmand.service.receivers import Receivers
 from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
@@ -31,13 +30,15 @@ from barmand.settings.ini import read
 from barmand.settings.schema import DaemonSettings, Settings
 from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder
+from barmand.wiring import Builder, rights_of
 
 log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
 COMPARE_EVERY = timedelta(days=1)
+PRUNE_EVERY = timedelta(hours=1)
+"""The safety net: a backup that becomes DONE and a deletion ask for it at once."""
 _SHUT_DOWN = "barmand was shut down"
 _READ_AT_START = (
     *("state_directory", "control_socket", "control_group", "monitor_group"),
@@ -61,7 +62,9 @@ class Daemon:
         self._receivers = Receivers(self._catalog.bell.ring)
         self._watcher = Watcher(self._ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        self._builder = Builder(self._catalog, self._receivers, self._ring_archive, guards={})
+        self._builder = Builder(
+            self._catalog, self._receivers, self._ring_archive, self._ring_prune, guards={}
+        )
         self._desk = Desk(
             house=self._builder.house(settings),
             catalog=self._catalog,
@@ -99,6 +102,7 @@ class Daemon:
             self._schedule.start(
                 self._poll, timedelta(seconds=self._settings.daemon.wal_poll_interval)
             )
+            self._schedule.repeat("prune", self._prune_all, PRUNE_EVERY)
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
             systemd.ready()
@@ -157,10 +161,24 @@ class Daemon:
     def _archive(self, kit: Kit) -> None:
         kit.archive.run(self._runner.stopping.is_set)
 
+    def _ring_prune(self, server: str) -> None:
+        self._runner.ring(f"prune {server}", self._of_kit(server, self._prune))
+
+    def _prune(self, kit: Kit) -> None:
+        has_more = kit.prune.run(stop=self._runner.stopping)
+        if has_more:
+            self._ring_prune(kit.name)
+
+    def _prune_all(self) -> None:
+        for name, kit in self._desk.house.kits.items():
+            if kit.is_active:
+                self._ring_prune(name)
+
     def _settle_rest(self, kit: Kit) -> None:
         """Deletions under way; then the archive, which has one pass at a time."""
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._ring_archive(kit.name)
+        self._ring_prune(kit.name)
 
     def _poll(self) -> None:
         """The safety net: WAL that no event told of, backups whose worker was lost."""
@@ -281,20 +299,6 @@ def _at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]
         for name in _READ_AT_START
         if getattr(running, name) != getattr(wanted, name)
     ]
-
-
-def rights_of(daemon: DaemonSettings) -> Rights:
-    """Raises ConfigInvalid for a group that does not exist."""
-    numbers: list[int | None] = []
-    for option, name in (
-        ("control_group", daemon.control_group),
-        ("monitor_group", daemon.monitor_group),
-    ):
-        try:
-            numbers.append(None if name is None else group_number(name))
-        except KeyError as error:
-            raise ConfigInvalid(f"{option}: there is no group {name!r}") from error
-    return Rights(*numbers)
 
 
 def _tell_problems(house: House) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import structlog
 
 from barmand import __version__
-from barmand.life import Daemon, rights_of
+from barmand.life import Daemon
 from barmand.model.errors import BUG_EXIT_CODE, ConfigInvalid, Failure
 from barmand.outside.postgres import parse_conninfo
 from barmand.service import journal
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
+from barmand.wiring import rights_of
 
 log = structlog.get_logger()
 

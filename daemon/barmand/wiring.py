@@ -18,6 +18,8 @@ from barmand.fittings import (
     told,
     wal_server_of,
 )
+from barmand.model.errors import ConfigInvalid
+from barmand.model.retention import Policy
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
@@ -25,6 +27,8 @@ from barmand.operations.check import Check
 from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.list_files import ListFiles
+from barmand.operations.prune import Prune
 from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
@@ -33,18 +37,22 @@ from barmand.operations.restore import Restore
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic
 from barmand.service.house import House, Kit
+from barmand.service.peers import Rights, group_number
 from barmand.service.receivers import Receivers
-from barmand.settings.schema import ServerSettings, Settings
+from barmand.settings.schema import DaemonSettings, ServerSettings, Settings
 from barmand.storage.wals import WalArchive
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds houses from settings; `ring_archive` asks for an archiving pass of a server."""
+    """Builds houses from settings; a `ring` asks for work on a server: an archiving pass, or the
+    removal of WAL that nobody needs.
+    """
 
     catalog: Catalog
     receivers: Receivers
     ring_archive: Callable[[str], None]
+    ring_prune: Callable[[str], None]
     guards: dict[str, threading.Lock]
 
     def house(self, settings: Settings) -> House:
@@ -71,7 +79,9 @@ class Builder:
         guard = self.guards.setdefault(server.name, threading.Lock())
         postgres = postgres_of(server)
         source = source_of(server, layout)
-        record = Record(catalog.backups, layout, local_now)
+        record = Record(
+            catalog.backups, layout, local_now, when_done=lambda: self.ring_prune(server.name)
+        )
         method = method_of(server, layout, postgres, catalog.backups)
         wal_health = WalHealth(
             server=server.name,
@@ -108,11 +118,23 @@ class Builder:
             guard=guard,
             now=local_now,
         )
-        delete = Delete(
+        prune = Prune(
+            server=server.name,
             layout=layout,
             wals=wals,
-            backups=catalog.backups,
             wal_runs=catalog.wal_runs,
+            backups=catalog.backups,
+            servers=catalog.servers,
+            holds=catalog.holds,
+            events=catalog.events,
+            policy=Policy(is_worm=server.worm_mode),
+            guard=guard,
+            now=local_now,
+        )
+        delete = Delete(
+            layout=layout,
+            backups=catalog.backups,
+            prune=prune,
             minimum_redundancy=server.minimum_redundancy,
             guard=guard,
             now=local_now,
@@ -144,6 +166,8 @@ class Builder:
             ),
             archive=archive,
             delete=delete,
+            prune=prune,
+            list_files=ListFiles(layout, wals, catalog.wal_runs, catalog.backups),
             restore=Restore(
                 layout=layout,
                 wals=wals,
@@ -168,6 +192,20 @@ class Builder:
             accounts=Accounts(server.name, wals, catalog.wal_runs, guard, local_now),
             wal_health=wal_health,
         )
+
+
+def rights_of(daemon: DaemonSettings) -> Rights:
+    """Raises ConfigInvalid for a group that does not exist."""
+    numbers: list[int | None] = []
+    for option, name in (
+        ("control_group", daemon.control_group),
+        ("monitor_group", daemon.monitor_group),
+    ):
+        try:
+            numbers.append(None if name is None else group_number(name))
+        except KeyError as error:
+            raise ConfigInvalid(f"{option}: there is no group {name!r}") from error
+    return Rights(*numbers)
 
 
 def _nothing() -> None:

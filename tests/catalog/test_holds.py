@@ -36,6 +36,13 @@ def test_a_hold_ends_with_the_reading_however_it_ends(catalog: Catalog, failed: 
     assert holders(catalog) == []
 
 
+def test_who_is_held_is_told_by_server(catalog: Catalog, failed: Backup) -> None:
+    with catalog.holds.held(failed, holder="a restore", now=NOW):
+        assert catalog.holds.of_server(failed.server) == {failed.id}
+        assert catalog.holds.of_server("another") == set()
+    assert catalog.holds.of_server(failed.server) == set()
+
+
 def test_two_readers_hold_it_until_the_last_has_gone(catalog: Catalog, failed: Backup) -> None:
     with catalog.holds.held(failed, holder="one", now=NOW):
         with catalog.holds.held(failed, holder="two", now=NOW):

@@ -149,3 +149,11 @@ def test_runs_are_adopted_whole_or_not_at_all(catalog: Catalog) -> None:
 def test_what_is_asked_of_an_unknown_server_is_nothing(catalog: Catalog) -> None:
     assert catalog.wal_runs.of_server("nobody") == []
     assert catalog.wal_runs.count("nobody") == 0
+
+
+def test_the_sizes_of_all_segments_that_we_hold_are_told(catalog: Catalog) -> None:
+    wal_runs = catalog.wal_runs
+    assert wal_runs.segment_sizes("main") == set()
+    wal_runs.adopt("main", [(Run(1, 1, 5), 5)], segment_size=MB, now=NOW)
+    wal_runs.adopt("main", [(Run(2, 1, 5), 5)], segment_size=16 * MB, now=NOW)
+    assert wal_runs.segment_sizes("main") == {MB, 16 * MB}

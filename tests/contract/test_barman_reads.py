@@ -15,9 +15,13 @@ from typing import Any
 
 import pytest
 
+from barmand.catalog.memory import open_catalog
 from barmand.model.backup import Backup, Cluster, Copied, Reason, Status, Tablespace
-from barmand.model.wal import Segment, format_lsn
+from barmand.model.retention import Keep
+from barmand.model.wal import Segment, format_lsn, runs_of
+from barmand.operations.list_files import FileTarget, ListFiles
 from barmand.storage.backup_info import load, load_identity, save, save_identity
+from barmand.storage.keep_marks import keep_of
 from barmand.storage.layout import Layout
 from barmand.storage.wals import Put, WalArchive
 
@@ -262,3 +266,51 @@ def test_barman_deletes_a_backup_of_ours(layout: Layout, barman: Barman) -> None
 def test_the_identity_of_the_home_is_ours(layout: Layout, barman: Barman) -> None:
     barman.run("list-backups", "main")
     assert load_identity(layout) == (SYSTEM_ID, 15)
+
+
+@pytest.mark.parametrize("word", list(Keep))
+def test_how_barman_keeps_a_backup_is_read_as_it_meant_it(
+    layout: Layout, barman: Barman, word: Keep
+) -> None:
+    assert keep_of(layout, DONE.id) is None
+    barman.run("keep", "main", DONE.id, "--target", word)
+    assert keep_of(layout, DONE.id) is word
+    barman.run("keep", "main", DONE.id, "--release")
+    assert keep_of(layout, DONE.id) is None
+
+
+@pytest.mark.parametrize("word", list(Keep))
+def test_the_mark_in_barmans_older_place_is_read_by_both(
+    layout: Layout, barman: Barman, word: Keep
+) -> None:
+    mark = layout.old_keep_mark(DONE.id)
+    mark.parent.mkdir()
+    mark.write_text(word)
+    assert f"Keep: {word}" in barman.run("keep", "main", DONE.id, "--status")
+    assert keep_of(layout, DONE.id) is word
+
+
+@pytest.mark.parametrize("target", list(FileTarget))
+def test_barman_lists_the_same_files(
+    layout: Layout, barman: Barman, tmp_path: Path, target: FileTarget
+) -> None:
+    archive(layout, 4, 5, 6, 7, 8, 9, 20, 21, 22)
+    (layout.wals / "00000002.history").write_text("1\t0/5000000\tno reason\n")
+    data, space = layout.data(DONE.id), layout.tablespace(DONE.id, 16384)
+    (data / "base/1").mkdir(parents=True)
+    (data / "base/1/12").touch()
+    (data / "pg_tblspc").mkdir()
+    space.mkdir()
+    (space / "file").touch()
+    (data / "pg_tblspc/16384").symlink_to(space)
+    theirs = barman.run("list-files", "--target", target, "main", DONE.id).split()
+    catalog = open_catalog(tmp_path / "barmand.db")
+    for backup in (DONE, replace(WAITING).secured(START + MINUTE)):
+        catalog.backups.adopt(backup, START)
+    held = runs_of(WalArchive(layout).segments(SEGMENT))
+    catalog.wal_runs.adopt("main", held, segment_size=SEGMENT, now=START)
+    listing = ListFiles(layout, WalArchive(layout), catalog.wal_runs, catalog.backups)
+    ours = [str(path) for path in listing.run(DONE, target)]
+    catalog.close()
+    assert sorted(ours) == sorted(theirs)
+    assert ours

@@ -29,6 +29,7 @@ from barmand.wire.messages import (
     StartBackup,
 )
 from barmand.wire.methods import METHODS, AnyRequest
+from barmand.wire.wal_messages import ListFiles
 
 
 def asked(line: str) -> AnyRequest:
@@ -67,6 +68,11 @@ def refusal(*argv: str) -> str:
         ("check all", CheckServer(servers=["all"])),
         ("show-servers all", ShowServers(servers=["all"])),
         ("show-server main", ShowServers(servers=["main"])),
+        ("list-files main last", ListFiles(server="main", backup="last")),
+        (
+            "list-files --target full main last",
+            ListFiles(server="main", backup="last", target="full"),
+        ),
         ("restore main last /srv/x", Restore(server="main", backup="last", destination="/srv/x")),
         (
             "recover --target-immediate main last /x --tablespace a:/a --tablespace b:/b:c",

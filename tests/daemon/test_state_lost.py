@@ -56,11 +56,16 @@ def test_a_lost_state_file_is_made_again_from_disk(
         followed.until_status("WAITING_FOR_WALS")
         dam.open()
         followed.result()
+    eventually(lambda: daemon.log_records("WAL removed"))  # what lay before the first backup
+    for _ in range(3):
+        dammed.switch_wal()
     daemon.expects("backup failed")
     with held_copy(daemon):
         ask(daemon, "cancel", server="main")
     with follow(daemon, follow="copied") as followed:
         followed.result()
+    dam.let_go(*dam.held()[:3])
+    eventually(lambda: server_status(daemon)["archived_wals"] > 3)
     before, wal, servers = (
         backups(daemon),
         facts_of_wal(daemon),

@@ -390,3 +390,15 @@ def test_the_poll_comes_by_itself(catalog: Catalog, desk: FakeDesk) -> None:
     assert polled.wait(PATIENCE)
     polling.stop()
     assert not polling.is_alive()
+
+
+def test_what_is_to_be_repeated_comes_by_itself_again_and_again(
+    catalog: Catalog, desk: FakeDesk
+) -> None:
+    rings = threading.Semaphore(0)
+    repeating = Schedule(catalog.schedule_runs, desk.start_backup)
+    repeating.start(lambda: None, DAY)
+    repeating.repeat("prune", rings.release, timedelta(seconds=1))
+    assert rings.acquire(timeout=PATIENCE)
+    assert rings.acquire(timeout=PATIENCE)
+    repeating.stop()

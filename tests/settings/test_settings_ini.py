@@ -10,7 +10,14 @@ from barmand.model.errors import ConfigInvalid
 from barmand.model.order import Reuse, TablespaceLimit
 from barmand.model.secret import Conninfo
 from barmand.settings import ini
-from barmand.settings.schema import BackupMethod, CreateSlot, LogLevel, Problem, Settings
+from barmand.settings.schema import (
+    BackupMethod,
+    CreateSlot,
+    LogLevel,
+    Problem,
+    Settings,
+    WalRetention,
+)
 
 GLOBAL = "[barmand]\nbarman_home = /srv/barman\n"
 SERVER = "conninfo = host=pg\nbackup_method = postgres\narchiver = on\n"
@@ -373,6 +380,14 @@ def test_a_local_copy_needs_no_ssh(etc: Etc, method: str) -> None:
     assert "has no effect" in messages(settings.warnings)["ssh_command"]
 
 
+def test_which_wal_stays_is_read_in_barmans_words(etc: Etc) -> None:
+    server = etc.read_server("worm_mode = on\nwal_retention_policy = MAIN").servers["pg"]
+    assert server.worm_mode
+    assert server.wal_retention_policy is WalRetention.MAIN
+    other = etc.read_server("wal_retention_policy = simple-wal 3")
+    assert "wal_retention_policy" in messages(other.broken["pg"])
+
+
 def test_rsync_reads_its_own_options(etc: Etc) -> None:
     own = (
         "backup_method = rsync\nssh_command = ssh postgres@db1\nreuse_backup = LINK\n"
@@ -391,7 +406,6 @@ def test_rsync_reads_its_own_options(etc: Etc) -> None:
     "line",
     [
         "encryption = gpg",
-        "worm_mode = on",
         "primary_ssh_command = ssh barman@other",
     ],
 )

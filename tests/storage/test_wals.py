@@ -221,29 +221,51 @@ def test_half_of_a_directory_with_small_segments_stays(archive: WalArchive) -> N
         (folder / name).touch()
     (folder / f"{every[299]}.00000028.backup").touch()
     (folder / f"{every[300]}.00000028.backup").touch()
-    assert archive.remove([Run(1, 0, 299)], MB) == 300
+    assert len(archive.remove([Run(1, 0, 299)], MB)) == 300
     assert {path.name for path in folder.iterdir()} == {
         *every[300:],
         f"{every[300]}.00000028.backup",
     }
-    assert archive.remove([Run(1, 0, 5000)], MB) == 3796
+    assert len(archive.remove([Run(1, 0, 5000)], MB)) == 3796
     assert not folder.exists()
 
 
 def test_what_is_no_segment_is_never_removed(archive: WalArchive) -> None:
     stored(archive, b"1")
     stored(archive, b"history", "00000001.history")
-    strange = stored(archive, b"1").with_name(f"{NAME}.partial")
+    strange = stored(archive, b"1").with_name(f"{NAME}.part")
     strange.touch()
-    assert archive.remove([Run(1, 0, 10**9)], DEFAULT_SEGMENT_SIZE) == 1
+    assert archive.remove([Run(1, 0, 10**9)], DEFAULT_SEGMENT_SIZE) == [Segment(1, 1)]
     assert strange.exists()
     assert archive.histories() == ["00000001.history"]
+
+
+def test_at_most_so_many_go_the_oldest_first_each_with_its_label(archive: WalArchive) -> None:
+    held = [Segment(1, number) for number in (1, 2, 0xFFE, 0xFFF, 0x1000, 0x1001)]
+    for segment in held:
+        stored(archive, b"", segment.name(MB))
+        stored(archive, b"", f"{segment.name(MB)}.00000028.backup")
+    unwanted = [Run(1, 0, 0x1000)]
+    assert archive.remove(unwanted, MB, most=3) == held[:3]
+    left = {path.name[:24] for path in archive.layout.wals.rglob("*.backup")}
+    assert left == {segment.name(MB) for segment in held[3:]}
+    assert archive.remove(unwanted, MB, most=3) == held[3:5]
+    assert [segment for segment, _ in archive.segments(MB)] == held[5:]
+
+
+def test_a_partial_file_goes_with_its_segments_place(archive: WalArchive) -> None:
+    folder = stored(archive, b"1").parent
+    for number in (1, 2):
+        (folder / f"{Segment(1, number).name(DEFAULT_SEGMENT_SIZE)}.partial").touch()
+    archive.remove([Run(1, 0, 1)], DEFAULT_SEGMENT_SIZE)
+    left = [path.name for path in folder.iterdir()]
+    assert left == [f"{Segment(1, 2).name(DEFAULT_SEGMENT_SIZE)}.partial"]
 
 
 def test_a_directory_that_is_kept_open_by_a_folder_stays(archive: WalArchive) -> None:
     folder = stored(archive, b"1").parent
     (folder / "inside").mkdir()
-    assert archive.remove([Run(1, 1, 1)], DEFAULT_SEGMENT_SIZE) == 1
+    assert archive.remove([Run(1, 1, 1)], DEFAULT_SEGMENT_SIZE) == [Segment(1, 1)]
     assert (folder / "inside").is_dir()
 
 
@@ -280,7 +302,7 @@ def test_exactly_the_runs_go(held: set[Segment], labels: set[Segment], unwanted:
             stored(archive, b"", f"{segment.name(MB)}.00000028.backup")
         gone = {segment for segment in held if any(segment in run for run in unwanted)}
         kept_labels = {each for each in labels if not any(each in run for run in unwanted)}
-        assert archive.remove(unwanted, MB) == len(gone)
+        assert archive.remove(unwanted, MB) == sorted(gone)
         assert {segment for segment, _ in archive.segments(MB)} == held - gone
         left = {path.name[:24] for path in archive.layout.wals.rglob("*.backup")}
         assert left == {segment.name(MB) for segment in kept_labels}

@@ -25,6 +25,10 @@ from support.waiting import eventually
 SERVER = "main"
 
 
+def _nobody(_server: str) -> None:
+    """Nobody hears a ring here."""
+
+
 @dataclass(slots=True)
 class Told:
     """What was reported of a work: bytes done and expected."""
@@ -46,7 +50,7 @@ class Housed:
     @property
     def kit(self) -> Kit:
         receivers = Receivers(lambda: None)
-        house = Builder(self.catalog, receivers, lambda _server: None, {}).house(self.settings)
+        house = Builder(self.catalog, receivers, _nobody, _nobody, {}).house(self.settings)
         return house.kit(SERVER)
 
     @property

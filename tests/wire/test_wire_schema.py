@@ -17,6 +17,7 @@ from barmand.wire.messages import (
     BackupListReply,
     BackupReply,
     BackupsReply,
+    FilesNote,
     Pong,
     Problem,
     ProblemNote,
@@ -83,6 +84,7 @@ def test_results_keep_to_the_schema(method: str, result: Reply) -> None:
         samples.becomes(samples.waiting()),
         ProblemNote(server="lost", error=samples.FULL_DISK),
         WarningNote(server=None, message="slow"),
+        FilesNote(server="main", backup_id=samples.ID, paths=["/srv/main/a"]),
     ],
 )
 def test_notifications_keep_to_the_schema(note: AnyNote) -> None:

@@ -39,6 +39,12 @@ class Holds:
             with self.database.writing() as connection:
                 connection.execute(delete(rows.holds).where(rows.holds.c.id == key))
 
+    def of_server(self, server: str) -> set[str]:
+        """The ids of its backups that somebody holds."""
+        with self.database.reading() as connection:
+            found = select(rows.holds.c.backup_id).where(rows.holds.c.server == server)
+            return set(connection.scalars(found))
+
     def release_all(self) -> None:
         """At start: no restore of an earlier life goes on."""
         with self.database.writing() as connection:

@@ -65,6 +65,12 @@ class WalRuns:
                 .limit(1)
             ).scalar_one_or_none()
 
+    def segment_sizes(self, server: str) -> set[int]:
+        """Of all that we hold: one, unless the cluster was made anew with another."""
+        with self.database.reading() as connection:
+            found = select(_runs.c.segment_size).where(_runs.c.server == server).distinct()
+            return set(connection.scalars(found))
+
     def extend(
         self, server: str, held: Iterable[tuple[Segment, int]], *, segment_size: int, now: datetime
     ) -> None:

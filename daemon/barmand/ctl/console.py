@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from barmand.ctl import wal_pages
+from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen
 from barmand.ctl.story import Story
 from barmand.ctl.watching import Watch
@@ -25,14 +26,20 @@ class ConsoleView:
         self._watch = Watch(asked.method, asked.params)
         self._screen = Screen()
         self._story = Story(self._screen)
+        self._files = FileList()
 
     def note(self, note: Message) -> None:
+        if note["method"] == "files":
+            self._files.add(note["params"]["paths"])
+            return
         self._watch.heed(note)
         self._story.tell(note)
 
     def result(self, result: Message) -> int:
         if self._method == "backup":
             self._story.end(result)
+        elif self._method == "list-files":
+            self._screen.pour(self._files.paths())
         elif self._method in _SENTENCES:
             for line in _SENTENCES[self._method](result):
                 self._screen.say(line)
@@ -41,10 +48,12 @@ class ConsoleView:
         return int(result.get("exit_code", 0))
 
     def failed(self, failure: Failure) -> int:
+        self._files.discard()
         self._screen.complain(failure.message, failure.hint)
         return failure.exit_code
 
     def interrupted(self) -> None:
+        self._files.discard()
         self._screen.settle()
         if farewell := self._watch.farewell():
             self._screen.complain(*farewell)

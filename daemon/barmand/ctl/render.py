@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import complain
 from barmand.ctl.watching import Watch
 
@@ -43,20 +44,29 @@ class JsonView:
     def __init__(self, asked: Asked) -> None:
         self._method = asked.method
         self._watch = Watch(asked.method, asked.params)
+        self._files = FileList()
 
     def note(self, note: dict[str, Any]) -> None:
-        self._watch.heed(note)
+        if note["method"] == "files":
+            self._files.add(note["params"]["paths"])
+        else:
+            self._watch.heed(note)
 
     def result(self, result: dict[str, Any]) -> int:
+        if self._method == "list-files":
+            self._files.print_document(result)
+            return 0
         if self._method in SINGLE:
             result = {"format": result["format"], **result["backup"]}
         _print(result)
         return int(result.get("exit_code", 0))
 
     def failed(self, failure: Failure) -> int:
+        self._files.discard()
         return print_failure(failure)
 
     def interrupted(self) -> None:
+        self._files.discard()
         if farewell := self._watch.farewell():
             complain(*farewell)
 

@@ -10,6 +10,7 @@ from barmand.ctl.words import safe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, TextIO
 
     from barmand.ctl.pages import Page
@@ -29,6 +30,12 @@ class Screen:
         self.settle()
         sys.stdout.write(safe(line) + "\n")
         sys.stdout.flush()
+
+    def pour(self, lines: Iterator[str]) -> None:
+        """Very many lines."""
+        self.settle()
+        for line in lines:
+            sys.stdout.write(safe(line) + "\n")
 
     def show(self, page: Page) -> None:
         self.settle()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from barmand.model.retention import Reach
+from barmand.model.backup import Backup
 from barmand.model.wal import Run, Segment
 
 
@@ -44,6 +44,23 @@ class Gap:
     @property
     def is_missing(self) -> bool:
         return self.state in MISSING_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a backup's replay begins: it comes to all behind it, also on later timelines."""
+
+    timeline: int
+    first: int
+
+    @staticmethod
+    def of(backup: Backup) -> "Reach | None":
+        """None before the backup's positions are known."""
+        needed = backup.needed()
+        return None if needed is None else Reach(needed.timeline, needed.first)
+
+    def covers(self, segment: Segment) -> bool:
+        return segment.timeline >= self.timeline and segment.number >= self.first
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,7 @@ from barmand.catalog.wal_gaps import Found, WalGaps
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE
 from barmand.model.errors import StorageFailed
-from barmand.model.gap import holes
-from barmand.model.retention import Reach
+from barmand.model.gap import Reach, holes
 from barmand.model.wal import DEFAULT_SEGMENT_SIZE, SEGMENT_SIZES, Run, runs_of
 from barmand.operations.ports import Clock
 from barmand.storage import backup_info

@@ -1,6 +1,6 @@
 """How a backup's status changes: on its own disk and in the catalogue, in a safe order."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -20,6 +20,8 @@ class Record:
     backups: Backups
     layout: Layout
     now: Clock
+    when_done: Callable[[], None]
+    """A backup has become DONE."""
 
     def move(
         self,
@@ -31,7 +33,10 @@ class Record:
     ) -> Backup:
         """File first, row second: a catalogue rebuilt from the files is never behind its rows."""
         backup_info.save(self.layout, after)
-        return self.backups.move(before, after, now=self.now(), actor=actor, facts=facts)
+        moved = self.backups.move(before, after, now=self.now(), actor=actor, facts=facts)
+        if moved.status is Status.DONE:
+            self.when_done()
+        return moved
 
     def fail(self, before: Backup, reason: Reason, *, actor: str = "barmand") -> Backup:
         """Row first, file second, and the file only if the disk takes it.

@@ -16,6 +16,8 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.list_files import ListFiles
+from barmand.operations.prune import Prune
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
@@ -45,6 +47,8 @@ class Kit:
     take: TakeBackup
     archive: Archive
     delete: Delete
+    prune: Prune
+    list_files: ListFiles
     restore: Restore
     check: Check
     restart: Restart

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
 from barmand.model.errors import exit_code_of
-from barmand.model.gap import Gap
+from barmand.model.gap import Gap, Reach
 from barmand.model.progress import Progress
-from barmand.model.retention import Reach
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from barmand.catalog.memory import Catalog
 from barmand.model.gap import MISSING_STATES, GapState
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited
 from barmand.service.house import House, Kit
+from barmand.service.listing import listed
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.views import gap_view
 from barmand.wire.messages import AnyNote, Reply
@@ -17,6 +19,7 @@ from barmand.wire.wal_messages import (
     ArchiveWal,
     GapReply,
     GapsReply,
+    ListFiles,
     RebuildServer,
     RebuiltReply,
     WalGaps,
@@ -42,6 +45,10 @@ class WalDesk:
                 yield self._acknowledge(request, house, who)
             case RebuildServer():
                 yield from self._rebuild(house.kit(request.server))
+            case ListFiles():
+                yield from listed(request, house, self.catalog)
+            case _:
+                assert_never(request)
 
     def _archive(self, kit: Kit) -> Reply:
         before = self.catalog.wal_runs.count(kit.name)

@@ -89,6 +89,12 @@ class BackupMethod(StrEnum):
     SNAPSHOT = "snapshot"
 
 
+class WalRetention(StrEnum):
+    """Barman's one word for it."""
+
+    MAIN = "main"
+
+
 class CreateSlot(StrEnum):
     MANUAL = "manual"
     AUTO = "auto"
@@ -320,6 +326,21 @@ class ServerSettings:
     last_wal_maximum_age: Annotated[
         Span | None, Doc("The check fails when the last archived WAL is older than this.")
     ] = None
+    wal_retention_policy: Annotated[
+        WalRetention,
+        choice(WalRetention),
+        Doc(
+            "Which WAL stays: with main, the only one there is, what a backup needs that stays "
+            "itself, and all behind the newest. The rest goes by itself."
+        ),
+    ] = WalRetention.MAIN
+    worm_mode: Annotated[
+        Flag,
+        Doc(
+            "For storage that refuses removals for a time: WAL is not removed by itself then, "
+            "only with a backup that is deleted."
+        ),
+    ] = False
 
     archiver: Annotated[
         Flag, Doc("PostgreSQL's archive_command brings WAL. On if both archivers are off.")
@@ -464,9 +485,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "encryption": NotCarried(
         "backups and WAL would lie here unencrypted", _except("none"), is_unsafe=True
     ),
-    "worm_mode": NotCarried(
-        "files are renamed and removed, which immutable storage refuses", FALSE, is_unsafe=True
-    ),
     "primary_ssh_command": NotCarried(
         "a passive node that copies from another Barman is not carried", is_unsafe=True
     ),
@@ -505,7 +523,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     # keeping
     "retention_policy": NotCarried(_NO_PRUNING, _except("none")),
     "retention_policy_mode": NotCarried(_NO_PRUNING, _except("auto")),
-    "wal_retention_policy": NotCarried(_NO_PRUNING, _except("main")),
     "last_backup_maximum_age": NotCarried(_NO_AGE_CHECK),
     "last_backup_minimum_size": NotCarried(_NO_AGE_CHECK),
     # restoring

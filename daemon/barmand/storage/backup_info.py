@@ -1,6 +1,7 @@
 """The facts of a backup, beside the backup: saved, found again, forgotten."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,7 @@ __all__ = [
     "decode",
     "encode",
     "forget",
+    "lies_there",
     "load",
     "load_identity",
     "mark_deleting",
@@ -54,6 +56,13 @@ def load(layout: Layout, backup_id: str) -> Backup | None:
     if _read(layout.delete_mark(backup_id)) is not None:
         return replace(backup, status=Status.DELETING)
     return backup
+
+
+def lies_there(layout: Layout, backup_id: str) -> bool:
+    """Has it an info, whether or not that can be read?"""
+    return any(
+        os.path.lexists(path) for path in (layout.info(backup_id), layout.old_info(backup_id))
+    )
 
 
 def mark_deleting(layout: Layout, backup_id: str) -> None:

@@ -66,6 +66,10 @@ class Layout:
         """Barman's annotation of a backup that is to stay; only looked for."""
         return self.meta / f"{_proved(backup_id)}-keep"
 
+    def old_keep_mark(self, backup_id: str) -> Path:
+        """Where Barman before 3.13.2 kept it; Barman still reads it there."""
+        return self.backup(backup_id) / "annotations" / "keep"
+
     def wal(self, name: str) -> Path:
         match kind_of(name):
             case WalKind.SEGMENT | WalKind.LABEL:

@@ -61,6 +61,11 @@ def remove_tree(path: Path, stop: Stop | None) -> None:
             sync_directory(path.parent)
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """Each file and symlink, one by one; a symlink to a directory is neither."""
+    return (Path(entry.path) for entry in _entries(root) if not entry.is_dir())
+
+
 def copy_tree(
     source: Path,
     destination: Path,

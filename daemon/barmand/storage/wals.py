@@ -127,17 +127,23 @@ class WalArchive:
         names = (path.name for path in _content(self.layout.wals))
         return [name for name in names if kind_of(name) is WalKind.HISTORY]
 
-    def remove(self, runs: Iterable[Run], segment_size: int) -> int:
-        """Remove these segments, and their labels; returns how many segments went.
+    def remove(
+        self, runs: Iterable[Run], segment_size: int, *, most: int | None = None
+    ) -> list[Segment]:
+        """Remove these segments, their labels and partial files; the segments that went, in order.
 
-        File by file, oldest first: an interruption leaves an unbroken rest. A directory goes only
-        when it is empty, for how many names one may hold depends on the size of segments.
+        File by file, oldest first: an interruption leaves an unbroken rest, and so do `most`
+        segments. A directory goes only when it is empty, for how many names one may hold depends
+        on the size of segments.
         """
         unwanted = tuple(runs)
-        removed = 0
+        removed: list[Segment] = []
         for folder in self._folders():
+            if most is not None and len(removed) >= most:
+                break
             if _overlaps(folder.name, unwanted, segment_size):
-                removed += self._remove_in(folder, unwanted, segment_size)
+                left = None if most is None else most - len(removed)
+                removed += self._remove_in(folder, unwanted, segment_size, left)
         return removed
 
     def set_aside(self, source: Path, reason: str) -> Path:
@@ -157,14 +163,21 @@ class WalArchive:
             found = [path for path in self.layout.wals.iterdir() if _FOLDER.fullmatch(path.name)]
             return sorted(path for path in found if path.is_dir())
 
-    def _remove_in(self, folder: Path, unwanted: Sequence[Run], segment_size: int) -> int:
-        removed = 0
+    def _remove_in(
+        self, folder: Path, unwanted: Sequence[Run], segment_size: int, most: int | None
+    ) -> list[Segment]:
+        removed: list[Segment] = []
         for path in _content(folder):
             segment = _segment(path, segment_size)
-            if segment is not None and any(segment in run for run in unwanted):
-                with at_the_disk("remove", path):
-                    path.unlink()
-                removed += kind_of(path.name) is WalKind.SEGMENT
+            if segment is None or not any(segment in run for run in unwanted):
+                continue
+            is_whole = kind_of(path.name) is WalKind.SEGMENT
+            if is_whole and len(removed) == most:
+                break
+            with at_the_disk("remove", path):
+                path.unlink()
+            if is_whole:
+                removed.append(segment)
         sync_directory(folder)
         self._remove_emptied(folder)
         return removed
@@ -186,8 +199,10 @@ def _content(folder: Path) -> list[Path]:
 
 
 def _segment(path: Path, segment_size: int) -> Segment | None:
-    """The segment that a file is, or is the label of; None for all else, and in a wrong folder."""
-    if kind_of(path.name) not in (WalKind.SEGMENT, WalKind.LABEL):
+    """The segment that a file is, or is the label or a part of; None for all else, and in a wrong
+    folder.
+    """
+    if kind_of(path.name) not in (WalKind.SEGMENT, WalKind.LABEL, WalKind.PARTIAL):
         return None
     if path.name[:16] != path.parent.name:
         return None

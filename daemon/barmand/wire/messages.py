@@ -431,5 +431,14 @@ class WarningNote(Note, frozen=True, kw_only=True):
     message: str
 
 
-AnyNote = ProgressNote | BackupNote | ProblemNote | WarningNote
+class FilesNote(Note, frozen=True, kw_only=True):
+    """A part of a list of files that may be long; the parts come in order."""
+
+    method = "files"
+    server: str
+    backup_id: str
+    paths: list[str]
+
+
+AnyNote = ProgressNote | BackupNote | ProblemNote | WarningNote | FilesNote
 NOTES: tuple[type[AnyNote], ...] = AnyNote.__args__

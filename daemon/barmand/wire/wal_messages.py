@@ -1,10 +1,10 @@
 """Requests and results about WAL: its archive, its stream, its gaps."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from barmand.wire.messages import GapView, Reply, Request, ServerName
+from barmand.wire.messages import BackupWord, GapView, Reply, Request, ServerName
 
 Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 
@@ -64,4 +64,22 @@ class RebuildServer(Request, frozen=True, kw_only=True):
     server: ServerName
 
 
-WalRequest = ArchiveWal | WalGaps | AcknowledgeGap | RebuildServer
+class FilesReply(Reply, frozen=True, kw_only=True):
+    """Comes behind the `files` notes; `count` is how many paths those told."""
+
+    server: str
+    backup_id: str
+    target: str
+    count: int
+
+
+class ListFiles(Request, frozen=True, kw_only=True):
+    method = "list-files"
+    is_look = True
+    result = FilesReply
+    server: ServerName
+    backup: BackupWord
+    target: Literal["standalone", "data", "wal", "full"] = "standalone"
+
+
+WalRequest = ArchiveWal | WalGaps | AcknowledgeGap | RebuildServer | ListFiles
