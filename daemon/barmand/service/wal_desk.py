@@ -24,7 +24,5 @@ class WalDesk:
                 yield self._archive(house.working_kit(request.server))
 
     def _archive(self, kit: Kit) -> Reply:
-        before = self.catalog.wal_runs.count(kit.name)
-        kit.archive.run(self.runner.stopping.is_set)
-        archived = self.catalog.wal_runs.count(kit.name) - before
-        return ArchivedReply(server=kit.name, archived=archived)
+        passed = kit.archive.run(self.runner.stopping.is_set)
+        return ArchivedReply(server=kit.name, archived=passed.archived)
