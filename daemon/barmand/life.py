@@ -159,7 +159,8 @@ class Daemon:
         self._runner.ring(f"archive {server}", self._of_kit(server, self._archive))
 
     def _archive(self, kit: Kit) -> None:
-        kit.archive.run(self._runner.stopping.is_set)
+        if kit.archive.run(self._runner.stopping.is_set).left:
+            self._ring_archive(kit.name)
 
     def _ring_prune(self, server: str) -> None:
         self._runner.ring(f"prune {server}", self._of_kit(server, self._prune))

@@ -96,7 +96,7 @@ def open_gap(connection: Connection, found: Found, missing: Run) -> None:
     pieces = [missing]
     for row in _in_states(connection, found.server, MISSING_STATES):
         known = Run(row.timeline, row.first, row.last)
-        pieces = [rest for piece in pieces for rest in _outside(piece, known)]
+        pieces = [rest for piece in pieces for rest in rest_of(piece, known)]
     for piece in pieces:
         number = connection.execute(
             insert(_gaps)
@@ -117,17 +117,13 @@ def open_gap(connection: Connection, found: Found, missing: Run) -> None:
         _tell(connection, row, Event(at=found.now, kind="WAL gap found", facts={"why": found.why}))
 
 
-def close_around(
-    connection: Connection, server: str, arrived: Sequence[Segment], now: datetime
-) -> None:
+def close_around(connection: Connection, server: str, arrived: Run, now: datetime) -> None:
     """These segments are missing no more: a gap becomes smaller, two, or is healed."""
-    rows_now = list(_in_states(connection, server, MISSING_STATES))
-    for segment in arrived:
-        for row in rows_now:
-            if segment in Run(row.timeline, row.first, row.last):
-                _shrink(connection, row, segment, now)
-                rows_now = list(_in_states(connection, server, MISSING_STATES))
-                break
+    for row in _in_states(connection, server, MISSING_STATES):
+        missing = Run(row.timeline, row.first, row.last)
+        rest = rest_of(missing, arrived)
+        if rest != [missing]:
+            _shrink(connection, row, rest, now)
 
 
 def retire(connection: Connection, server: str, held: Sequence[Run], now: datetime) -> None:
@@ -145,8 +141,7 @@ def branch_of(connection: Connection, server: str, timeline: int) -> Branch | No
     return None if row is None else Branch(row.timeline, row.parent, row.first)
 
 
-def _shrink(connection: Connection, row: Row[Any], arrived: Segment, now: datetime) -> None:
-    rest = rest_of(Run(row.timeline, row.first, row.last), arrived)
+def _shrink(connection: Connection, row: Row[Any], rest: Sequence[Run], now: datetime) -> None:
     if not rest:
         _change(connection, row, now, state=GapState.HEALED.value)
         _tell(connection, row, Event(at=now, kind="WAL gap healed"))
@@ -156,13 +151,6 @@ def _shrink(connection: Connection, row: Row[Any], arrived: Segment, now: dateti
         values = {**row._mapping, "first": other.first, "last": other.last, "changed_at": now}  # noqa: SLF001 - a row's columns by name
         del values["id"]
         connection.execute(insert(_gaps).values(values))
-
-
-def _outside(piece: Run, known: Run) -> list[Run]:
-    if piece.timeline != known.timeline or known.last < piece.first or piece.last < known.first:
-        return [piece]
-    ends = ((piece.first, known.first - 1), (known.last + 1, piece.last))
-    return [Run(piece.timeline, first, last) for first, last in ends if first <= last]
 
 
 def _in_states(

@@ -11,7 +11,7 @@ from barmand.catalog import rows
 from barmand.catalog.database import Database
 from barmand.catalog.wal_gaps import Found, branch_of, close_around, open_gap, retire
 from barmand.catalog.wal_hours import note_arrivals
-from barmand.model.wal import Run, Segment
+from barmand.model.wal import Run, Segment, runs_of
 
 _runs = rows.wal_runs
 
@@ -29,6 +29,12 @@ class WalRuns:
     def of_server(self, server: str) -> Sequence[Run]:
         with self.database.reading() as connection:
             return _runs_of(connection, server)
+
+    def near(self, server: str, needed: Run) -> Sequence[Run]:
+        """What is held of these segments."""
+        with self.database.reading() as connection:
+            rows_near = _near(connection, server, needed)
+        return [Run(row.timeline, row.first, row.last) for row in rows_near]
 
     def count(self, server: str) -> int:
         """How many segments we hold."""
@@ -77,17 +83,17 @@ class WalRuns:
         """Take in segments with their bytes on disk; one that is held already changes nothing.
 
         What is missing between them and what was held before is a gap at once; what arrives in a
-        gap heals it.
+        gap heals it. The price is that of the unbroken runs among them, whatever is held.
         """
+        sizes = dict(held)
         with self.database.writing() as connection:
-            new = [
-                held_now
-                for segment, size in held
-                if _take_in(connection, server, held_now := _Held(segment, size, segment_size), now)
-            ]
-            close_around(connection, server, [each.segment for each in new], now)
+            known = _runs_of(connection, server, {segment.timeline for segment in sizes})
+            new = [segment for segment in sorted(sizes) if not any(segment in run for run in known)]
+            for run, total in runs_of((segment, sizes[segment]) for segment in new):
+                _join(connection, server, _Held(run, total, segment_size, now))
+                close_around(connection, server, run, now)
             if new:
-                note_arrivals(connection, server, now, len(new), sum(each.bytes for each in new))
+                note_arrivals(connection, server, now, len(new), sum(map(sizes.__getitem__, new)))
 
     def adopt(
         self, server: str, held: Iterable[tuple[Run, int]], *, segment_size: int, now: datetime
@@ -126,61 +132,66 @@ class WalRuns:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    segment: Segment
+    run: Run
     bytes: int
     segment_size: int
+    now: datetime
 
 
-def _runs_of(connection: Connection, server: str) -> list[Run]:
-    found = connection.execute(
-        select(_runs).where(_runs.c.server == server).order_by(_runs.c.timeline, _runs.c.first)
-    )
+def _runs_of(
+    connection: Connection, server: str, timelines: Iterable[int] | None = None
+) -> list[Run]:
+    wanted = select(_runs).where(_runs.c.server == server)
+    if timelines is not None:
+        wanted = wanted.where(_runs.c.timeline.in_(list(timelines)))
+    found = connection.execute(wanted.order_by(_runs.c.timeline, _runs.c.first))
     return [Run(row.timeline, row.first, row.last) for row in found]
 
 
-def _take_in(connection: Connection, server: str, held: _Held, now: datetime) -> bool:
-    """False for a segment that was held already."""
-    timeline, number = held.segment.timeline, held.segment.number
-    near = connection.execute(
+def _near(connection: Connection, server: str, run: Run) -> Sequence[Row[Any]]:
+    """What overlaps with a run or lies next to it."""
+    return connection.execute(
         select(_runs)
         .where(
             _runs.c.server == server,
-            _runs.c.timeline == timeline,
-            _runs.c.first <= number + 1,
-            _runs.c.last >= number - 1,
+            _runs.c.timeline == run.timeline,
+            _runs.c.first <= run.last + 1,
+            _runs.c.last >= run.first - 1,
         )
         .order_by(_runs.c.first)
     ).all()
-    if any(row.first <= number <= row.last for row in near):
-        return False
+
+
+def _join(connection: Connection, server: str, held: _Held) -> None:
+    """A run of which nothing is held becomes one with its neighbours."""
+    near = _near(connection, server, held.run)
     if not near:
-        _judge_beginning(connection, server, held, now)
+        _judge_beginning(connection, server, held)
     for row in near:
         connection.execute(_same(row))
     connection.execute(
         insert(_runs).values(
             server=server,
-            timeline=timeline,
-            first=min([number, *(row.first for row in near)]),
-            last=max([number, *(row.last for row in near)]),
+            timeline=held.run.timeline,
+            first=min([held.run.first, *(row.first for row in near)]),
+            last=max([held.run.last, *(row.last for row in near)]),
             segment_size=held.segment_size,
             bytes=held.bytes + sum(row.bytes for row in near),
-            changed_at=now,
+            changed_at=held.now,
         )
     )
-    return True
 
 
-def _judge_beginning(connection: Connection, server: str, held: _Held, now: datetime) -> None:
+def _judge_beginning(connection: Connection, server: str, held: _Held) -> None:
     """A run begins. Behind the newest segment of its timeline, what lies between is missing.
 
     An older one that comes again after its neighbours were removed tells of no gap.
     """
-    timeline, number = held.segment.timeline, held.segment.number
+    timeline, number = held.run.timeline, held.run.first
     newest = _newest(connection, server, timeline)
     first = newest + 1 if newest is not None else _beginning(connection, server, timeline)
     if first is not None and first < number:
-        found = Found(server, held.segment_size, now, "WAL behind it has arrived")
+        found = Found(server, held.segment_size, held.now, "WAL behind it has arrived")
         open_gap(connection, found, Run(timeline, first, number - 1))
 
 

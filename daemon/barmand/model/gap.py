@@ -72,10 +72,12 @@ class Branch:
     first: int
 
 
-def rest_of(missing: Run, arrived: Segment) -> list[Run]:
-    """What of a missing run is missing still."""
-    pieces = ((missing.first, arrived.number - 1), (arrived.number + 1, missing.last))
-    return [Run(missing.timeline, first, last) for first, last in pieces if first <= last]
+def rest_of(run: Run, taken: Run) -> list[Run]:
+    """What of a run is left without another; itself where they have nothing in common."""
+    if run.timeline != taken.timeline or taken.last < run.first or run.last < taken.first:
+        return [run]
+    pieces = ((run.first, taken.first - 1), (taken.last + 1, run.last))
+    return [Run(run.timeline, first, last) for first, last in pieces if first <= last]
 
 
 def holes(held: Iterable[Run], reaches: Sequence[Reach]) -> list[Run]:

@@ -51,10 +51,8 @@ class WalDesk:
                 assert_never(request)
 
     def _archive(self, kit: Kit) -> Reply:
-        before = self.catalog.wal_runs.count(kit.name)
-        kit.archive.run(self.runner.stopping.is_set)
-        archived = self.catalog.wal_runs.count(kit.name) - before
-        return ArchivedReply(server=kit.name, archived=archived)
+        passed = kit.archive.run(self.runner.stopping.is_set)
+        return ArchivedReply(server=kit.name, archived=passed.archived)
 
     def _gaps(self, request: WalGaps, house: House) -> Reply:
         house.kit(request.server)
