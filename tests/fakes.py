@@ -28,6 +28,7 @@ from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.outside.postgres import Identity, Readiness, Slot
+from barmand.storage.closing import Closing
 from barmand.storage.layout import Layout
 from barmand.storage.wals import WalArchive
 
@@ -202,6 +203,10 @@ class FakePostgres:
         if name in self.slots:
             raise PostgresFailed(f'connection to main: replication slot "{name}" already exists')
         self.slots[name] = Slot(is_active=False, has_reserved_wal=True)
+
+    def drop_slot(self, name: str) -> None:
+        self._answer("drop_slot")
+        del self.slots[name]
 
     def close_segment(self, lsn: int) -> None:
         self._answer("close_segment")
@@ -448,7 +453,7 @@ def bench_over(
         method=method,
         receiver=FakeProgram(),
         slot_name=None,
-        is_receiving=lambda: True,
+        receiving=lambda: (True, "streaming"),
         takes_pushed_wal=True,
     )
     archive = Archive(
@@ -461,6 +466,7 @@ def bench_over(
         events=catalog.events,
         record=record,
         guard=guard,
+        closing=Closing(),
         now=clock,
     )
     delete = Delete(

@@ -18,6 +18,7 @@ from barmand.outside.clock import local_now
 from barmand.service import journal, systemd
 from barmand.service.control import Control
 from barmand.service.desk import Desk
+from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.peers import Rights, group_number
@@ -57,7 +58,9 @@ class Daemon:
         self._lock = StateLock(daemon.state_directory)
         self._catalog = open_catalog(daemon.state_directory / STATE_FILE)
         self._runner = Runner(daemon.max_parallel_backups)
-        self._receivers = Receivers(self._catalog.bell.ring)
+        self._receivers = Receivers(
+            self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
+        )
         self._watcher = Watcher(self._ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
         self._builder = Builder(self._catalog, self._receivers, self._ring_archive, guards={})
@@ -72,7 +75,7 @@ class Daemon:
                 self._schedule.next_ring,
                 local_now(),
             ),
-            wal=WalDesk(self._catalog, self._runner),
+            wal=WalDesk(self._catalog, self._runner, self._receivers),
             reload_house=self._reload_house,
             queueing=threading.Lock(),
         )
@@ -120,9 +123,7 @@ class Daemon:
         working = {name: kit for name, kit in house.kits.items() if kit.is_active}
         for kit in working.values():
             self._prepare_ground(kit)
-        self._watcher.serve(
-            {name: (kit.layout.incoming, kit.layout.streaming) for name, kit in working.items()}
-        )
+        self._watcher.serve({name: kit.watched for name, kit in working.items()})
         self._receivers.serve(
             {name: kit.source for name, kit in working.items() if kit.source is not None}
         )

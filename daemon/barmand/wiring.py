@@ -2,19 +2,19 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from barmand.catalog.memory import Catalog
 from barmand.fittings import (
     folders_of,
+    keeper_of,
     layout_of,
     method_of,
     order_of,
     postgres_of,
     primary_of,
     receiver_of,
-    source_of,
     told,
     wal_server_of,
 )
@@ -22,14 +22,20 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.lost import LostWal
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.stream_place import StreamPlace
+from barmand.operations.streaming import Streaming
 from barmand.outside.clock import local_now, monotonic
-from barmand.service.house import House, Kit
-from barmand.service.receivers import Receivers
+from barmand.outside.wal_source import WalSource
+from barmand.service.house import House, Kit, WalKit
+from barmand.service.receivers import Receivers, Source
+from barmand.service.views import receiving_words
 from barmand.settings.schema import ServerSettings, Settings
+from barmand.storage.closing import Closing
 from barmand.storage.wals import WalArchive
 
 
@@ -41,6 +47,7 @@ class Builder:
     receivers: Receivers
     ring_archive: Callable[[str], None]
     guards: dict[str, threading.Lock]
+    closings: dict[str, Closing] = field(default_factory=dict)
 
     def house(self, settings: Settings) -> House:
         forbidden = tuple(
@@ -65,7 +72,34 @@ class Builder:
         # One guard a server for the daemon's whole life: a reload must not make a second one.
         guard = self.guards.setdefault(server.name, threading.Lock())
         postgres = postgres_of(server)
-        source = source_of(server, layout)
+        closing = self.closings.setdefault(server.name, Closing())
+        keeper = keeper_of(server, catalog.events)
+        streaming = None
+        if server.streaming_archiver:
+            streaming = Streaming(
+                server=server.name,
+                source=WalSource(wal_server_of(server)),
+                program=receiver_of(server, layout),
+                keeper=keeper,
+                layout=layout,
+                wals=wals,
+                place=StreamPlace(
+                    server=server.name,
+                    layout=layout,
+                    wals=wals,
+                    wal_runs=catalog.wal_runs,
+                    keeper=keeper,
+                    events=catalog.events,
+                    now=local_now,
+                ),
+                servers=catalog.servers,
+                events=catalog.events,
+                application_name=server.streaming_archiver_name,
+                closing=closing,
+                ring_archive=self.ring_archive,
+                on_lost=LostWal(catalog.events, local_now),
+                now=local_now,
+            )
         record = Record(catalog.backups, layout, local_now)
         method = method_of(server, layout, postgres, catalog.backups)
         check = Check(
@@ -75,9 +109,9 @@ class Builder:
             postgres=postgres,
             wal_server=wal_server_of(server),
             method=method,
-            receiver=None if source is None else receiver_of(server, layout),
+            receiver=None if streaming is None else receiver_of(server, layout),
             slot_name=server.slot_name if server.streaming_archiver else None,
-            is_receiving=lambda: self.receivers.is_streaming(server.name),
+            receiving=lambda: receiving_words(self.receivers.state(server.name)),
             takes_pushed_wal=server.archiver,
         )
         archive = Archive(
@@ -90,6 +124,7 @@ class Builder:
             events=catalog.events,
             record=record,
             guard=guard,
+            closing=closing,
             now=local_now,
         )
         delete = Delete(
@@ -112,7 +147,16 @@ class Builder:
             schedule=server.backup_schedule,
             schedule_grace=server.backup_schedule_grace,
             layout=layout,
-            source=source,
+            source=None
+            if streaming is None or not server.active
+            else Source(server.name, streaming, server.slot_name),
+            wal_kit=WalKit(
+                source=WalSource(wal_server_of(server)),
+                backup_host=WalSource(postgres),
+                switcher=WalSource(primary_of(server) or wal_server_of(server)),
+                keeper=keeper,
+                streaming=streaming,
+            ),
             take=TakeBackup(
                 layout=layout,
                 servers=catalog.servers,
@@ -122,7 +166,7 @@ class Builder:
                 primary=primary_of(server),
                 method=method,
                 ring_archive=lambda: self.ring_archive(server.name),
-                demand_slot=_nothing if source is None else source.demand_slot,
+                demand_slot=_nothing if streaming is None else streaming.demand_slot,
                 now=local_now,
                 monotonic=monotonic,
             ),

@@ -1,5 +1,6 @@
 """What happened, in order, for ever."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select
@@ -48,6 +49,16 @@ class Events:
                 return False
             write_event(connection, event)
             return True
+
+    def last_of(self, server: str, kinds: Sequence[str]) -> str | None:
+        """Which of these kinds came last; None before the first of them."""
+        with self.database.reading() as connection:
+            return connection.execute(
+                select(rows.events.c.kind)
+                .where(rows.events.c.server == server, rows.events.c.kind.in_(kinds))
+                .order_by(rows.events.c.id.desc())
+                .limit(1)
+            ).scalar_one_or_none()
 
     def of_server(self, server: str) -> list[Event]:
         """Oldest first."""

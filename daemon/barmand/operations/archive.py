@@ -18,6 +18,7 @@ from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of, missin
 from barmand.operations.ports import Clock
 from barmand.operations.record import Record
 from barmand.storage.arrivals import arrivals
+from barmand.storage.closing import Closing
 from barmand.storage.layout import Layout
 from barmand.storage.wals import Put, WalArchive, read_header, size_of
 
@@ -37,6 +38,8 @@ class Archive:
     events: Events
     record: Record
     guard: AbstractContextManager[object]
+    closing: Closing
+    """What pg_receivewal is still at is left alone: it rings once it is finished."""
     now: Clock
 
     def run(self, is_over: Callable[[], bool]) -> None:
@@ -50,7 +53,7 @@ class Archive:
         failures: list[StorageFailed] = []
         incomplete: list[str] = []
         for directory in (self.layout.streaming, self.layout.incoming):
-            for path in arrivals(directory):
+            for path in self.closing.free(arrivals(directory)):
                 if is_over():
                     return
                 try:

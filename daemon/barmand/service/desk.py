@@ -71,7 +71,7 @@ class Desk:
     def answer(self, request: AnyRequest, who: str) -> Answer:
         """Raises Failure, before or between replies."""
         if isinstance(request, WalRequest):
-            return self.wal.answer(request, self.house)
+            return self.wal.answer(request, self.house, who)
         return self._answer(request, who)
 
     def _answer(self, request: OwnRequest, who: str) -> Answer:
