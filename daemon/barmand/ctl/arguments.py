@@ -100,7 +100,7 @@ def _program_parser() -> _Parser:
     parser = _Parser(PROGRAM, "Ask barmand, the backup daemon for PostgreSQL.")
     parser.formatter_class = _ProgramHelp
     parser.epilog = "commands:\n" + "\n".join(
-        f"  {name:<14}{command.meaning}" for name, command in COMMANDS.items()
+        f"  {name:<20}{command.meaning}" for name, command in COMMANDS.items()
     )
     _add_common(parser)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")

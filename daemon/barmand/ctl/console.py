@@ -60,6 +60,7 @@ def _page(method: str, result: Message) -> Page:
         "list-servers": server_pages.server_list,
         "show-servers": server_pages.server_details,
         "status": server_pages.status,
+        "replication-status": wal_pages.replication,
     }[method](result)
 
 
