@@ -26,6 +26,7 @@ from barmand.operations import ports
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
+from barmand.operations.branches import Branches
 from barmand.operations.check import Check
 from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
@@ -40,6 +41,7 @@ from barmand.operations.restore import Restore
 from barmand.operations.taking_in import TakeIn
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.postgres import Identity, Readiness, Slot
+from barmand.storage.in_hand import InHand
 from barmand.storage.intake import Intake
 from barmand.storage.layout import Layout
 from barmand.storage.wals import WalArchive
@@ -230,6 +232,10 @@ class FakePostgres:
         if name in self.slots:
             raise PostgresFailed(f'connection to main: replication slot "{name}" already exists')
         self.slots[name] = Slot(is_active=False, has_reserved_wal=True)
+
+    def drop_slot(self, name: str) -> None:
+        self._answer("drop_slot")
+        del self.slots[name]
 
     def close_segment(self, lsn: int) -> None:
         self._answer("close_segment")
@@ -492,7 +498,7 @@ def bench_over(
         method=method,
         receiver=FakeProgram(),
         slot_name=None,
-        is_receiving=lambda: True,
+        receiving=lambda: (True, "streaming"),
         takes_pushed_wal=True,
         wal_health=wal_health,
     )
@@ -503,6 +509,7 @@ def bench_over(
         wals=wals,
         intake=Intake(layout, packing),
         wal_runs=catalog.wal_runs,
+        branches=Branches("main", wals, catalog.wal_runs, catalog.wal_gaps, clock),
         now=clock,
     )
     archive = Archive(
@@ -516,6 +523,7 @@ def bench_over(
         record=record,
         guard=guard,
         passing=Lock(),
+        in_hand=InHand(),
         now=clock,
         batches=batches,
     )

@@ -7,6 +7,7 @@ from enum import Enum
 from pathlib import Path
 
 from barmand.catalog.backups import Backups
+from barmand.catalog.events import Events
 from barmand.model import packing as model_packing
 from barmand.model.calendar import CronSchedule
 from barmand.model.compression import Compression
@@ -18,13 +19,13 @@ from barmand.operations.by_files import ByFiles
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.local_files import LocalFiles
 from barmand.operations.ports import FileCopier, Method
+from barmand.operations.slots import SlotKeeper
 from barmand.outside.clock import local_now, monotonic
 from barmand.outside.held_backup import HeldBackup
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
 from barmand.outside.postgres import Postgres
 from barmand.outside.rsync_files import RsyncFiles
-from barmand.service.receivers import Source
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
 from barmand.storage.layout import Layout
 
@@ -135,17 +136,14 @@ def wal_server_of(server: ServerSettings) -> Postgres:
     )
 
 
-def source_of(server: ServerSettings, layout: Layout) -> Source | None:
-    """Where WAL is streamed from: another server than the backups', if the settings say so."""
-    if not server.streaming_archiver or not server.active:
-        return None
-    return Source(
+def keeper_of(server: ServerSettings, events: Events) -> SlotKeeper:
+    return SlotKeeper(
         server=server.name,
-        program=receiver_of(server, layout),
-        keeper=wal_server_of(server),
-        slot_name=server.slot_name,
-        makes_slot=server.create_slot is CreateSlot.AUTO,
-        directory=layout.streaming,
+        source=wal_server_of(server),
+        name=server.slot_name,
+        makes=server.create_slot is CreateSlot.AUTO,
+        events=events,
+        now=local_now,
     )
 
 

@@ -18,6 +18,7 @@ from barmand.outside.clock import local_now
 from barmand.service import journal, systemd
 from barmand.service.control import Control
 from barmand.service.desk import Desk
+from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.receivers import Receivers
@@ -27,10 +28,11 @@ from barmand.service.signals import Signals
 from barmand.service.wal_desk import WalDesk
 from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
-from barmand.settings.schema import DaemonSettings, Settings
+from barmand.settings.schema import Settings
 from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder, rights_of
+from barmand.wiring import Builder, at_next_start, rights_of
+from barmand.works import Bells
 
 log = structlog.get_logger()
 
@@ -40,10 +42,6 @@ COMPARE_EVERY = timedelta(days=1)
 PRUNE_EVERY = timedelta(hours=1)
 """The safety net: a backup that becomes DONE and a deletion ask for it at once."""
 _SHUT_DOWN = "barmand was shut down"
-_READ_AT_START = (
-    *("state_directory", "control_socket", "control_group", "monitor_group"),
-    *("max_parallel_backups", "wal_poll_interval"),
-)
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
@@ -59,12 +57,13 @@ class Daemon:
         self._lock = StateLock(daemon.state_directory)
         self._catalog = open_catalog(daemon.state_directory / STATE_FILE)
         self._runner = Runner(daemon.max_parallel_backups)
-        self._receivers = Receivers(self._catalog.bell.ring)
+        self._receivers = Receivers(
+            self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
+        )
         self._watcher = Watcher(self._ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        self._builder = Builder(
-            self._catalog, self._receivers, self._ring_archive, self._ring_prune, guards={}
-        )
+        bells = Bells(self._ring_archive, self._ring_prune, self._receivers)
+        self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
             catalog=self._catalog,
@@ -76,7 +75,7 @@ class Daemon:
                 self._schedule.next_ring,
                 local_now(),
             ),
-            wal=WalDesk(self._catalog, self._runner),
+            wal=WalDesk(self._catalog, self._runner, self._receivers),
             reload_house=self._reload_house,
             queueing=threading.Lock(),
         )
@@ -126,9 +125,7 @@ class Daemon:
         working = {name: kit for name, kit in house.kits.items() if kit.is_active}
         for kit in working.values():
             self._prepare_ground(kit)
-        self._watcher.serve(
-            {name: (kit.layout.incoming, kit.layout.streaming) for name, kit in working.items()}
-        )
+        self._watcher.serve({name: kit.watched for name, kit in working.items()})
         self._receivers.serve(
             {name: kit.source for name, kit in working.items() if kit.source is not None}
         )
@@ -232,7 +229,7 @@ class Daemon:
         try:
             settings = read(self._settings.path)
             house = self._builder.house(settings)
-            later = _at_next_start(self._settings.daemon, settings.daemon)
+            later = at_next_start(self._settings.daemon, settings.daemon)
             house = replace(house, warnings=[*house.warnings, *later])
             new = [kit for name, kit in house.kits.items() if name not in self._desk.house.kits]
             for kit in new:
@@ -291,15 +288,6 @@ def _rebuild(kit: Kit) -> None:
         kit.rebuild.run()
     except StorageFailed as failure:
         log.error("catalogue not read from disk", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault
-
-
-def _at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]:
-    """A warning for each change that a reload cannot make."""
-    return [
-        f"[barmand] {name}: its new value counts from the next start on"
-        for name in _READ_AT_START
-        if getattr(running, name) != getattr(wanted, name)
-    ]
 
 
 def _tell_problems(house: House) -> None:

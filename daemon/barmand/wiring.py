@@ -1,64 +1,29 @@
 """Where the rooms meet: settings in, a house of operations out."""
 
-import threading
-from collections.abc import Callable
+from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from barmand.catalog.memory import Catalog
-from barmand.fittings import (
-    batches_of,
-    folders_of,
-    layout_of,
-    method_of,
-    order_of,
-    packing_of,
-    postgres_of,
-    primary_of,
-    receiver_of,
-    source_of,
-    told,
-    wal_server_of,
-)
+from barmand.fittings import folders_of
 from barmand.model.errors import ConfigInvalid
-from barmand.model.retention import Policy
-from barmand.operations.accounts import Accounts
-from barmand.operations.archive import Archive
-from barmand.operations.backup import TakeBackup
-from barmand.operations.check import Check
-from barmand.operations.closing import Closing
-from barmand.operations.delete import Delete
-from barmand.operations.door import Door
-from barmand.operations.list_files import ListFiles
-from barmand.operations.prune import Prune
-from barmand.operations.quarantine import Quarantine
-from barmand.operations.rebuild import Rebuild
-from barmand.operations.record import Record
-from barmand.operations.restart import Restart
-from barmand.operations.restore import Restore
-from barmand.operations.taking_in import TakeIn
-from barmand.operations.wal_health import WalHealth
-from barmand.outside.clock import local_now, monotonic
-from barmand.service.house import House, Kit
+from barmand.service.house import House
 from barmand.service.peers import Rights, group_number
-from barmand.service.receivers import Receivers
-from barmand.settings.schema import DaemonSettings, ServerSettings, Settings
-from barmand.storage.intake import Intake
-from barmand.storage.wals import WalArchive
+from barmand.settings.schema import DaemonSettings, Settings
+from barmand.works import Bells, Locks, Works
+
+_READ_AT_START = (
+    *("state_directory", "control_socket", "control_group", "monitor_group"),
+    *("max_parallel_backups", "wal_poll_interval"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Builder:
-    """Builds houses from settings; a `ring` asks for work on a server: an archiving pass, or the
-    removal of WAL that nobody needs.
-    """
+    """Builds houses from settings."""
 
     catalog: Catalog
-    receivers: Receivers
-    ring_archive: Callable[[str], None]
-    ring_prune: Callable[[str], None]
-    guards: dict[str, threading.Lock]
-    passes: dict[str, threading.Lock] = field(default_factory=dict)
+    bells: Bells
+    locks: defaultdict[str, Locks] = field(default_factory=lambda: defaultdict(Locks))
 
     def house(self, settings: Settings) -> House:
         forbidden = tuple(
@@ -67,145 +32,16 @@ class Builder:
         )
         return House(
             config_file=settings.path,
-            kits={name: self._kit(server, forbidden) for name, server in settings.servers.items()},
+            kits={
+                name: Works(self.catalog, self.bells, server, self.locks[name]).kit(forbidden)
+                for name, server in settings.servers.items()
+            },
             broken={
                 name: [str(problem) for problem in problems]
                 for name, problems in settings.broken.items()
             },
             problems=[str(problem) for problem in settings.problems],
             warnings=[str(warning) for warning in settings.warnings],
-        )
-
-    def _kit(self, server: ServerSettings, forbidden: tuple[Path, ...]) -> Kit:
-        catalog = self.catalog
-        layout = layout_of(server)
-        wals = WalArchive(layout)
-        # One guard a server for the daemon's whole life: a reload must not make a second one.
-        guard = self.guards.setdefault(server.name, threading.Lock())
-        postgres = postgres_of(server)
-        source = source_of(server, layout)
-        record = Record(
-            catalog.backups, layout, local_now, when_done=lambda: self.ring_prune(server.name)
-        )
-        method = method_of(server, layout, postgres, catalog.backups)
-        wal_health = WalHealth(
-            server=server.name,
-            layout=layout,
-            wal_gaps=catalog.wal_gaps,
-            wal_runs=catalog.wal_runs,
-            most_waiting=server.max_incoming_wals_queue,
-            oldest=server.last_wal_maximum_age,
-            now=local_now,
-        )
-        check = Check(
-            server=server.name,
-            layout=layout,
-            servers=catalog.servers,
-            postgres=postgres,
-            wal_server=wal_server_of(server),
-            method=method,
-            receiver=None if source is None else receiver_of(server, layout),
-            slot_name=server.slot_name if server.streaming_archiver else None,
-            is_receiving=lambda: self.receivers.is_streaming(server.name),
-            takes_pushed_wal=server.archiver,
-            wal_health=wal_health,
-        )
-        take_in = TakeIn(
-            server=server.name,
-            door=Door(server.name, catalog.servers, catalog.backups, catalog.wal_runs),
-            quarantine=Quarantine(server.name, wals, catalog.events, local_now),
-            wals=wals,
-            intake=Intake(layout, packing_of(server)),
-            wal_runs=catalog.wal_runs,
-            now=local_now,
-        )
-        archive = Archive(
-            server=server.name,
-            layout=layout,
-            wals=wals,
-            wal_runs=catalog.wal_runs,
-            backups=catalog.backups,
-            take_in=take_in,
-            events=catalog.events,
-            record=record,
-            guard=guard,
-            passing=self.passes.setdefault(server.name, threading.Lock()),
-            now=local_now,
-            batches=batches_of(server),
-        )
-        prune = Prune(
-            server=server.name,
-            layout=layout,
-            wals=wals,
-            wal_runs=catalog.wal_runs,
-            backups=catalog.backups,
-            servers=catalog.servers,
-            holds=catalog.holds,
-            events=catalog.events,
-            policy=Policy(is_worm=server.worm_mode),
-            guard=guard,
-            now=local_now,
-        )
-        delete = Delete(
-            layout=layout,
-            backups=catalog.backups,
-            prune=prune,
-            minimum_redundancy=server.minimum_redundancy,
-            guard=guard,
-            now=local_now,
-        )
-        return Kit(
-            name=server.name,
-            description=server.description,
-            is_active=server.active,
-            method=server.backup_method.value,
-            conninfo=server.conninfo.masked,
-            told_settings=told(server),
-            order=order_of(server),
-            schedule=server.backup_schedule,
-            schedule_grace=server.backup_schedule_grace,
-            layout=layout,
-            source=source,
-            take=TakeBackup(
-                layout=layout,
-                servers=catalog.servers,
-                record=record,
-                check=check,
-                postgres=postgres,
-                closing=Closing(catalog.events, postgres, primary_of(server), local_now),
-                method=method,
-                ring_archive=lambda: self.ring_archive(server.name),
-                demand_slot=_nothing if source is None else source.demand_slot,
-                now=local_now,
-                monotonic=monotonic,
-            ),
-            archive=archive,
-            delete=delete,
-            prune=prune,
-            list_files=ListFiles(layout, wals, catalog.wal_runs, catalog.backups),
-            restore=Restore(
-                layout=layout,
-                wals=wals,
-                wal_runs=catalog.wal_runs,
-                holds=catalog.holds,
-                forbidden=forbidden,
-                now=local_now,
-                monotonic=monotonic,
-            ),
-            check=check,
-            restart=Restart(catalog.backups, record, archive, delete),
-            rebuild=Rebuild(
-                server=server.name,
-                layout=layout,
-                wals=wals,
-                backups=catalog.backups,
-                servers=catalog.servers,
-                wal_runs=catalog.wal_runs,
-                wal_gaps=catalog.wal_gaps,
-                now=local_now,
-            ),
-            accounts=Accounts(server.name, wals, catalog.wal_runs, guard, local_now),
-            wal_health=wal_health,
         )
 
 
@@ -223,5 +59,10 @@ def rights_of(daemon: DaemonSettings) -> Rights:
     return Rights(*numbers)
 
 
-def _nothing() -> None:
-    """WAL that is pushed needs no slot."""
+def at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]:
+    """A warning for each change that a reload cannot make."""
+    return [
+        f"[barmand] {name}: its new value counts from the next start on"
+        for name in _READ_AT_START
+        if getattr(running, name) != getattr(wanted, name)
+    ]

@@ -20,6 +20,7 @@ from barmand.wire.messages import (
     ServerView,
     TablespaceView,
 )
+from barmand.wire.stream_messages import ReceiveWalReply, ReplicationReply, ReplicaView, SlotView
 
 GIB = 1 << 30
 ID = "20260116T020500"
@@ -174,3 +175,62 @@ def server_status(**changes: Any) -> ServerStatus:
 def check() -> CheckReply:
     finding = FindingView(name="wal_level", ok=False, hint="set it to replica")
     return CheckReply(servers=[ServerCheck(server="main", ok=False, findings=[finding])])
+
+
+def receive_wal(**changes: Any) -> ReceiveWalReply:
+    reply = ReceiveWalReply(
+        server="main",
+        action="show",
+        changed=False,
+        receiver=ReceiverView(
+            state="streaming",
+            slot_name="barman",
+            restarts=2,
+            next_attempt_seconds=None,
+            last_error=None,
+        ),
+        slot=SlotView(
+            name="barman",
+            exists=True,
+            active=True,
+            wal_status="reserved",
+            restart_lsn="0/3000000",
+            held_bytes=16 << 20,
+            safe_bytes=None,
+        ),
+        problem=None,
+    )
+    return msgspec.structs.replace(reply, **changes)
+
+
+def replication(**changes: Any) -> ReplicationReply:
+    streamer = ReplicaView(
+        kind="wal-streamer",
+        pid=4711,
+        application_name="barman_receive_wal",
+        user="barman",
+        address=None,
+        state="streaming",
+        sync_state="async",
+        slot_name="barman",
+        since=at(0),
+        sent_lsn="0/3000060",
+        write_lsn="0/3000060",
+        flush_lsn="0/3000000",
+        replay_lsn=None,
+        sent_behind=0,
+        write_behind=0,
+        flush_behind=96,
+        replay_behind=None,
+        write_lag=None,
+        flush_lag=2.5,
+        replay_lag=None,
+    )
+    reply = ReplicationReply(
+        server="main",
+        target="all",
+        minimal=False,
+        current_lsn="0/3000060",
+        replicas=[streamer],
+    )
+    return msgspec.structs.replace(reply, **changes)

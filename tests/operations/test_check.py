@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from barmand.model.errors import ToolFailed
-from barmand.model.finding import Finding
+from barmand.model.errors import CheckFailed, ToolFailed
+from barmand.model.finding import Finding, demand
 from barmand.model.order import Order
 from barmand.operations.check import Check
 from barmand.outside.postgres import Slot
@@ -63,7 +63,9 @@ def test_each_way_of_wal_has_its_own_findings(streaming: Check, pushing: Check) 
     assert [each.name for each in streaming.findings()] == [
         *common,
         "pg_receivewal",
+        "receive-wal running",
         "replication slot",
+        "replication slot WAL",
     ]
 
 
@@ -166,9 +168,52 @@ def test_a_slot_that_nobody_reads_is_told_but_fine(bench: Bench, streaming: Chec
     )
 
 
-def test_without_a_slot_wal_must_flow_now(bench: Bench) -> None:
-    check = replace(bench.check, is_receiving=lambda: False)
+MIB = 1 << 20
+ACTIVE = True
+
+
+def kept(is_active: bool, wal_status: str, held: int, safe: int | None = None) -> Slot:
+    return Slot(
+        is_active, has_reserved_wal=True, wal_status=wal_status, held_bytes=held, safe_bytes=safe
+    )
+
+
+@pytest.mark.parametrize(
+    ("slot", "is_ok", "words"),
+    [
+        (kept(ACTIVE, "reserved", 3 * MIB), True, "reserved, 3 MiB kept for it"),
+        (kept(not ACTIVE, "reserved", -5), True, "reserved, 0 MiB kept for it"),
+        (kept(ACTIVE, "extended", 900 * MIB), True, "extended, 900 MiB kept for it"),
+        (kept(not ACTIVE, "extended", 900 * MIB), False, "nobody fetches"),
+        (kept(ACTIVE, "unreserved", 900 * MIB, -MIB), False, "lost after -1 MiB more"),
+        (kept(ACTIVE, "extended", 85 * MIB, 15 * MIB), False, "lost after 15 MiB more"),
+        (kept(not ACTIVE, "extended", 50 * MIB, 50 * MIB), True, "lost after 50 MiB more"),
+    ],
+)
+def test_what_the_slot_keeps_is_an_alarm_before_it_is_a_danger(
+    bench: Bench, streaming: Check, slot: Slot, *, is_ok: bool, words: str
+) -> None:
+    bench.postgres.slots[SLOT] = slot
+    found = finding(streaming, "replication slot WAL")
+    assert (found.is_ok, found.is_vital) == (is_ok, False)
+    assert words in found.hint
+
+
+def test_a_stream_that_rests_is_an_alarm_but_keeps_no_backup_from_being_taken(
+    bench: Bench, streaming: Check
+) -> None:
+    check = replace(streaming, receiving=lambda: (False, "pausing: it was cut"))
     assert failing(check) == ["receive-wal running"]
+    assert finding(check, "receive-wal running").hint == "pausing: it was cut"
+    demand("main", check.findings())
+    assert bench.queue()
+
+
+def test_without_a_slot_wal_must_flow_now(bench: Bench) -> None:
+    check = replace(bench.check, receiving=lambda: (False, "pausing: it was cut"))
+    assert failing(check) == ["receive-wal running"]
+    with pytest.raises(CheckFailed):
+        demand("main", check.findings())
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import pytest
 from structlog.testing import capture_logs
 
-from barmand.model.errors import PostgresFailed, Stopped, ToolFailed
+from barmand.model.errors import Stopped, ToolFailed
 from barmand.outside.clock import monotonic
 from barmand.service.receivers import Pauses, Receivers, Receiving, Source, State
 from barmand.service.stopping import StopFlag
-from fakes import MB, segment_name, wal_segment
 from support.waiting import eventually
 
 SHORT = Pauses(first=0.01, longest=0.04, steady=3600)
@@ -68,31 +66,15 @@ class FakeProgram:
             self.is_running = False
 
 
-@dataclass(eq=False)
-class FakeKeeper:
-    """A PostgreSQL that has slots, or nobody there."""
-
-    slots: list[str] = field(default_factory=list)
-    made: list[str] = field(default_factory=list)
-    is_silent: bool = False
-
-    def slot(self, name: str) -> object | None:
-        if self.is_silent:
-            raise PostgresFailed("cannot reach main")
-        return name if name in self.slots else None
-
-    def create_slot(self, name: str) -> None:
-        self.slots.append(name)
-        self.made.append(name)
-
-
 class Watched:
     """Receivers whose every change of the server `main` is kept."""
 
-    def __init__(self, pauses: Pauses = SHORT) -> None:
+    def __init__(
+        self, pauses: Pauses = SHORT, is_held: Callable[[str], bool] = lambda _server: False
+    ) -> None:
         self.history: list[Receiving] = []
         self.pauses: list[float] = []
-        self.receivers = Receivers(self._note, pauses)
+        self.receivers = Receivers(self._note, pauses, is_held)
 
     def _note(self) -> None:
         state = self.receivers.state("main")
@@ -110,21 +92,8 @@ def watched() -> Iterator[Watched]:
     made.receivers.stop("the test is over")
 
 
-def source(
-    directory: Path,
-    *behaviours: Behaviour,
-    keeper: FakeKeeper | None = None,
-    slot_name: str | None = None,
-    makes_slot: bool = True,
-) -> Source:
-    return Source(
-        server="main",
-        program=FakeProgram(list(behaviours)),
-        keeper=keeper or FakeKeeper(),
-        slot_name=slot_name,
-        makes_slot=makes_slot,
-        directory=directory,
-    )
+def source(*behaviours: Behaviour, slot_name: str | None = None) -> Source:
+    return Source("main", FakeProgram(list(behaviours)), slot_name)
 
 
 def program_of(source: Source) -> FakeProgram:
@@ -138,18 +107,16 @@ def test_a_server_nobody_streams_from_has_no_state(watched: Watched) -> None:
     assert not watched.receivers.is_streaming("main")
 
 
-def test_a_receiver_that_runs_is_streaming(watched: Watched, tmp_path: Path) -> None:
-    watched.receivers.serve({"main": source(tmp_path, stream)})
+def test_a_receiver_that_runs_is_streaming(watched: Watched) -> None:
+    watched.receivers.serve({"main": source(stream)})
     eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
     assert watched.receivers.state("main") == Receiving(State.STREAMING)
     assert [each.state for each in watched.history] == [State.STARTING, State.STREAMING]
 
 
-def test_a_receiver_that_broke_off_is_counted_told_and_begun_again(
-    watched: Watched, tmp_path: Path
-) -> None:
+def test_a_receiver_that_broke_off_is_counted_told_and_begun_again(watched: Watched) -> None:
     with capture_logs() as logs:
-        watched.receivers.serve({"main": source(tmp_path, break_off, stream)})
+        watched.receivers.serve({"main": source(break_off, stream)})
         eventually(lambda: len(watched.history) > 4, PATIENCE)
     lost, pausing, _, again = watched.history[2:6]
     assert (lost.restarts, lost.last_error) == (1, "pg_receivewal: connection to server was lost")
@@ -160,27 +127,26 @@ def test_a_receiver_that_broke_off_is_counted_told_and_begun_again(
     assert [line["error"] for line in warned] == ["pg_receivewal: connection to server was lost"]
 
 
-def test_the_same_reason_at_each_attempt_is_told_once(watched: Watched, tmp_path: Path) -> None:
-    keeper = FakeKeeper(is_silent=True)
+def test_the_same_reason_at_each_attempt_is_told_once(watched: Watched) -> None:
     with capture_logs() as logs:
-        watched.receivers.serve({"main": source(tmp_path, stream, keeper=keeper, slot_name="s")})
+        watched.receivers.serve({"main": source(break_off)})
         eventually(lambda: len(watched.pauses) > 3, PATIENCE)
-    assert [line["event"] for line in logs] == ["WAL streaming interrupted"]
+    told = [line["event"] for line in logs if line["log_level"] == "warning"]
+    assert told == ["WAL streaming interrupted"]
     state = watched.receivers.state("main")
     assert state is not None
     assert state.restarts >= 3
-    assert state.last_error == "cannot reach main"
 
 
-def test_an_end_in_good_order_is_no_error(watched: Watched, tmp_path: Path) -> None:
-    streams_from = source(tmp_path, end, end, stream)
+def test_an_end_in_good_order_is_no_error(watched: Watched) -> None:
+    streams_from = source(end, end, stream)
     watched.receivers.serve({"main": streams_from})
     eventually(lambda: program_of(streams_from).runs == 3, PATIENCE)
     assert all(each.last_error is None for each in watched.history)
 
 
-def test_a_fault_of_ours_does_not_end_the_receiver(watched: Watched, tmp_path: Path) -> None:
-    streams_from = source(tmp_path, fail_by_our_fault, stream)
+def test_a_fault_of_ours_does_not_end_the_receiver(watched: Watched) -> None:
+    streams_from = source(fail_by_our_fault, stream)
     with capture_logs() as logs:
         watched.receivers.serve({"main": streams_from})
         eventually(lambda: program_of(streams_from).runs == 2, PATIENCE)
@@ -190,48 +156,15 @@ def test_a_fault_of_ours_does_not_end_the_receiver(watched: Watched, tmp_path: P
     ]
 
 
-def test_without_its_directory_nothing_is_streamed(watched: Watched, tmp_path: Path) -> None:
-    directory = tmp_path / "mount" / "streaming"
-    streams_from = source(directory, stream)
-    watched.receivers.serve({"main": streams_from})
-    eventually(lambda: watched.pauses, PATIENCE)
-    state = watched.receivers.state("main")
-    assert state is not None
-    assert state.last_error == f"{directory} does not exist: is its file system mounted?"
-    assert program_of(streams_from).runs == 0
-    assert not directory.exists()
-    directory.mkdir(parents=True)
-    eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
-
-
 # ------------------------------------------------------------------------------------------ pauses
-class Unreachable:
-    """A server that answers nobody: no stream ever flows."""
-
-    def slot(self, name: str) -> None:
-        raise PostgresFailed(f"cannot ask for {name}")
-
-    def create_slot(self, name: str) -> None:
-        raise AssertionError(f"{name} was never asked for")
-
-
 @pytest.mark.parametrize(
-    ("has_slot", "steady", "expected"),
-    [
-        (False, 3600, [0.05, 0.1, 0.2, 0.2]),
-        (False, 0, [0.05, 0.05, 0.05, 0.05]),
-        (True, 3600, [0.05, 0.05, 0.05, 0.05]),
-    ],
-    ids=["they grow to the longest", "a long attempt begins anew", "a stream that flowed too"],
+    ("steady", "expected"),
+    [(3600, [0.05, 0.1, 0.2, 0.2]), (0, [0.05, 0.05, 0.05, 0.05])],
+    ids=["they grow to the longest, also when it said it begins", "one that held begins anew"],
 )
-def test_the_pauses_between_attempts(
-    tmp_path: Path, has_slot: bool, steady: float, expected: list[float]
-) -> None:
+def test_the_pauses_between_attempts(steady: float, expected: list[float]) -> None:
     watched = Watched(Pauses(first=0.05, longest=0.2, steady=steady))
-    broken = source(tmp_path, break_off)
-    if not has_slot:
-        broken = replace(broken, keeper=Unreachable(), slot_name="barmand", makes_slot=True)
-    watched.receivers.serve({"main": broken})
+    watched.receivers.serve({"main": source(break_off)})
     try:
         eventually(lambda: len(watched.pauses) >= len(expected), PATIENCE)
     finally:
@@ -239,63 +172,39 @@ def test_the_pauses_between_attempts(
     assert watched.pauses[: len(expected)] == pytest.approx(expected, abs=0.045)
 
 
-# ------------------------------------------------------------------------------------------- slots
-def test_a_missing_slot_is_made_before_the_stream_begins(watched: Watched, tmp_path: Path) -> None:
-    keeper = FakeKeeper()
-    watched.receivers.serve({"main": source(tmp_path, stream, keeper=keeper, slot_name="barmand")})
+# -------------------------------------------------------------------------------------------- held
+def test_a_held_receiver_ends_and_stays_ended_over_a_reload_until_it_is_let_go() -> None:
+    held = {"main"}
+    watched = Watched(is_held=held.__contains__)
+    streams_from = source(stream)
+    try:
+        held.clear()
+        watched.receivers.serve({"main": streams_from})
+        eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
+        held.add("main")
+        watched.receivers.hold("main", "an operator stopped it")
+        watched.receivers.serve({"main": replace(streams_from, slot_name="another")})
+        assert not program_of(streams_from).is_running
+        assert not watched.receivers.is_running("main")
+        held.clear()
+        watched.receivers.resume("main")
+        eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
+    finally:
+        watched.receivers.stop("the test is over")
+
+
+def test_nothing_is_received_while_a_server_is_paused(watched: Watched) -> None:
+    streams_from = source(stream)
+    watched.receivers.serve({"main": streams_from})
     eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
-    assert keeper.made == ["barmand"]
-
-
-@pytest.mark.parametrize(
-    ("slots", "slot_name", "makes_slot"),
-    [(["barmand"], "barmand", True), ([], "barmand", False), ([], None, True)],
-)
-def test_no_slot_is_made_that_is_there_or_not_ours_to_make(
-    watched: Watched, tmp_path: Path, slots: list[str], slot_name: str | None, makes_slot: bool
-) -> None:
-    keeper = FakeKeeper(slots)
-    watched.receivers.serve(
-        {
-            "main": source(
-                tmp_path, stream, keeper=keeper, slot_name=slot_name, makes_slot=makes_slot
-            )
-        }
-    )
-    eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
-    assert keeper.made == []
-
-
-def test_a_slot_that_was_dropped_is_made_again(watched: Watched, tmp_path: Path) -> None:
-    keeper = FakeKeeper()
-
-    def lose_slot(_stop: StopFlag) -> None:
-        keeper.slots.clear()
-        raise ToolFailed("the slot was dropped")
-
-    watched.receivers.serve(
-        {"main": source(tmp_path, lose_slot, stream, keeper=keeper, slot_name="barmand")}
-    )
-    eventually(lambda: keeper.made == ["barmand", "barmand"], PATIENCE)
-
-
-# ---------------------------------------------------------------------------------------- leftovers
-def test_a_half_segment_without_wal_is_removed_before_the_stream_begins(
-    watched: Watched, tmp_path: Path
-) -> None:
-    """pg_receivewal would refuse it for ever."""
-    (tmp_path / f"{segment_name(1)}.partial").write_bytes(wal_segment(1))
-    (tmp_path / f"{segment_name(2)}.partial").write_bytes(bytes(MB // 2))
-    (tmp_path / "notes.partial").write_bytes(b"not ours")
-    watched.receivers.serve({"main": source(tmp_path, stream)})
-    eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [f"{segment_name(1)}.partial", "notes.partial"]
+    with watched.receivers.paused("main", "its stream is reset"):
+        assert not program_of(streams_from).is_running
+    eventually(lambda: program_of(streams_from).is_running, PATIENCE)
 
 
 # ------------------------------------------------------------------------------------ stop, reload
-def test_stopping_waits_until_the_program_has_ended(watched: Watched, tmp_path: Path) -> None:
-    streams_from = source(tmp_path, stream)
+def test_stopping_waits_until_the_program_has_ended(watched: Watched) -> None:
+    streams_from = source(stream)
     watched.receivers.serve({"main": streams_from})
     eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
     watched.receivers.stop("barmand was shut down")
@@ -308,19 +217,17 @@ def test_stopping_waits_until_the_program_has_ended(watched: Watched, tmp_path: 
     assert "receiver main" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_stopping_does_not_wait_for_the_end_of_a_pause(tmp_path: Path) -> None:
+def test_stopping_does_not_wait_for_the_end_of_a_pause() -> None:
     watched = Watched(Pauses(first=3600))
-    watched.receivers.serve({"main": source(tmp_path, break_off)})
+    watched.receivers.serve({"main": source(break_off)})
     eventually(lambda: watched.pauses, PATIENCE)
     begun = monotonic()
     watched.receivers.stop("the test is over")
     assert monotonic() - begun < PATIENCE
 
 
-def test_a_reload_with_an_equal_source_leaves_its_receiver_alone(
-    watched: Watched, tmp_path: Path
-) -> None:
-    streams_from = source(tmp_path, stream)
+def test_a_reload_with_an_equal_source_leaves_its_receiver_alone(watched: Watched) -> None:
+    streams_from = source(stream)
     watched.receivers.serve({"main": streams_from})
     eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
     watched.receivers.serve({"main": replace(streams_from)})
@@ -329,10 +236,8 @@ def test_a_reload_with_an_equal_source_leaves_its_receiver_alone(
     assert len(watched.history) == 2
 
 
-def test_a_reload_with_another_source_ends_the_old_and_begins_the_new(
-    watched: Watched, tmp_path: Path
-) -> None:
-    old = source(tmp_path, stream)
+def test_a_reload_with_another_source_ends_the_old_and_begins_the_new(watched: Watched) -> None:
+    old = source(stream)
     new = replace(old, program=FakeProgram([stream]))
     watched.receivers.serve({"main": old})
     eventually(lambda: watched.receivers.is_streaming("main"), PATIENCE)
@@ -344,10 +249,8 @@ def test_a_reload_with_another_source_ends_the_old_and_begins_the_new(
     assert stopped.reason == "its settings changed"
 
 
-def test_a_reload_without_a_server_ends_its_receiver_and_no_other(
-    watched: Watched, tmp_path: Path
-) -> None:
-    goes, stays = source(tmp_path, stream), replace(source(tmp_path, stream), server="other")
+def test_a_reload_without_a_server_ends_its_receiver_and_no_other(watched: Watched) -> None:
+    goes, stays = source(stream), replace(source(stream), server="other")
     watched.receivers.serve({"main": goes, "other": stays})
     eventually(lambda: program_of(goes).is_running and program_of(stays).is_running, PATIENCE)
     watched.receivers.serve({"other": stays})

@@ -1,5 +1,6 @@
 """A stop says why, and the first reason counts."""
 
+import select
 from concurrent.futures import ThreadPoolExecutor
 
 from barmand.service.stopping import StopFlag
@@ -38,3 +39,13 @@ def test_who_is_woken_knows_why() -> None:
         waiting = [pool.submit(wait) for _ in range(4)]
         flag.stop("enough")
         assert [each.result(10) for each in waiting] == ["enough"] * 4
+
+
+def test_a_stop_rings_every_bell_also_one_that_came_late() -> None:
+    flag = StopFlag()
+    with flag.bell() as early:
+        assert select.select([early], [], [], 0)[0] == []
+        flag.stop("cancelled by alice")
+        with flag.bell() as late:
+            assert select.select([early, late], [], [], 5)[0] == [early, late]
+    flag.set()  # nobody listens any more, and nothing is open

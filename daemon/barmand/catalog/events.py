@@ -1,6 +1,6 @@
 """What happened, in order, for ever."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,16 @@ class Events:
         """The facts of the last event of this kind about this backup."""
         with self.database.reading() as connection:
             return connection.execute(_last_facts(kind, server, backup_id)).scalar_one_or_none()
+
+    def last_of(self, server: str, kinds: Sequence[str]) -> str | None:
+        """Which of these kinds came last; None before the first of them."""
+        with self.database.reading() as connection:
+            return connection.execute(
+                select(rows.events.c.kind)
+                .where(rows.events.c.server == server, rows.events.c.kind.in_(kinds))
+                .order_by(rows.events.c.id.desc())
+                .limit(1)
+            ).scalar_one_or_none()
 
     def of_server(self, server: str) -> list[Event]:
         """Oldest first."""

@@ -17,6 +17,7 @@ from barmand.operations.ports import Clock
 from barmand.operations.record import Record
 from barmand.operations.taking_in import TakeIn, Taken
 from barmand.storage.arrivals import arrivals
+from barmand.storage.in_hand import InHand
 from barmand.storage.layout import Layout
 from barmand.storage.wals import WalArchive, size_of
 
@@ -58,6 +59,8 @@ class Archive:
     record: Record
     guard: AbstractContextManager[object]
     passing: AbstractContextManager[object]
+    in_hand: InHand
+    """What pg_receivewal is still at is left alone: it rings once it is finished."""
     now: Clock
     batches: Batches = ALL_AT_ONCE
 
@@ -77,6 +80,7 @@ class Archive:
             if taken.unfinished:
                 facts: dict[str, object] = {"segments": taken.unfinished[:NAMED_SEGMENTS]}
                 self._tell_once("WAL segment incomplete", facts)
+            self.take_in.branches.judge(taken.branches)
             self.settle()
         if taken.failures:
             raise taken.failures[0]
@@ -89,7 +93,8 @@ class Archive:
             (self.layout.streaming, self.batches.streaming),
             (self.layout.incoming, self.batches.incoming),
         ):
-            waiting = arrivals(directory, takes_partial=directory == self.layout.incoming)
+            found = arrivals(directory, takes_partial=directory == self.layout.incoming)
+            waiting = self.in_hand.free(found)
             room = batch or len(waiting)
             while waiting and room and not is_over():
                 group = _group(waiting, room, is_over)

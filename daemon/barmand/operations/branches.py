@@ -11,7 +11,7 @@ from barmand.model.gap import Branch
 from barmand.model.history import parse_history
 from barmand.model.wal import Run
 from barmand.operations.ports import Clock
-from barmand.storage.wals import WalArchive
+from barmand.storage.wals import WalArchive, read_text
 
 log = structlog.get_logger()
 
@@ -33,7 +33,10 @@ class Branches:
         if size is None:
             return None
         timeline = int(history[:8], 16)
-        ancestor = parse_history(timeline, self.wals.read_text(history))[-1]
+        path = self.wals.path(history)
+        if path is None:
+            return None
+        ancestor = parse_history(timeline, read_text(path).decode())[-1]
         branch = Branch(timeline, ancestor.timeline, ancestor.end_lsn // size)
         if not self.wal_gaps.branch(self.server, branch):
             return None

@@ -7,7 +7,7 @@ from barmand.catalog.servers import Servers
 from barmand.model.backup import Cluster
 from barmand.model.errors import Failure, PostgresFailed
 from barmand.model.finding import Finding
-from barmand.operations.examining import compatible, failed, granted
+from barmand.operations.examining import compatible, failed, granted, slot_findings
 from barmand.operations.ports import Method, PostgresServer, Readiness, Versioned
 from barmand.operations.wal_health import WalHealth
 from barmand.storage import backup_info
@@ -19,7 +19,8 @@ OLDEST_VERSION = 130_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """`receiver` is None where WAL is not streamed; `is_receiving` asks whether it flows now.
+    """`receiver` is None where WAL is not streamed; `receiving` tells whether it flows now, and
+    in words how it is.
 
     `wal_server` is where it is streamed from: for a standby's backup, the primary perhaps.
     """
@@ -32,7 +33,7 @@ class Check:
     method: Method
     receiver: Versioned | None
     slot_name: str | None
-    is_receiving: Callable[[], bool]
+    receiving: Callable[[], tuple[bool, str]]
     takes_pushed_wal: bool
     wal_health: WalHealth
 
@@ -116,7 +117,7 @@ class Check:
             yield self._failing_archive()
         if self.receiver is not None:
             yield compatible("pg_receivewal", self.receiver, readiness.version)
-            yield self._slot() if self.slot_name is not None else self._receiving()
+            yield from self._stream()
 
     def _failing_archive(self) -> Finding:
         """pg_basebackup waits for it on a primary; a copy by files with streamed WAL does not."""
@@ -126,23 +127,19 @@ class Check:
         hint = f"{words}: the end of a backup would wait for it"
         return Finding(name, hint, is_ok=False)
 
-    def _slot(self) -> Finding:
-        name = "replication slot"
+    def _stream(self) -> Iterator[Finding]:
+        is_flowing, words = self.receiving()
+        if self.slot_name is None:
+            hint = words if is_flowing else f"{words}; and no slot keeps WAL (`slot_name`)"
+            yield Finding("receive-wal running", hint, is_ok=is_flowing)
+            return
+        yield Finding("receive-wal running", words, is_ok=is_flowing, is_vital=False)
         try:
-            slot = self.wal_server.slot(self.slot_name or "")
+            slot = self.wal_server.slot(self.slot_name)
         except PostgresFailed as error:
-            return failed(name, error)
-        if slot is None:
-            hint = f"slot {self.slot_name} does not exist; with `create_slot = auto` it is made"
-            return Finding(name, hint, is_ok=False)
-        if not slot.has_reserved_wal:
-            return Finding(name, f"slot {self.slot_name} reserves no WAL", is_ok=False)
-        return Finding(name, f"{self.slot_name} is {'' if slot.is_active else 'not '}active")
-
-    def _receiving(self) -> Finding:
-        is_flowing = self.is_receiving()
-        hint = "" if is_flowing else "WAL is not streamed now, and no slot keeps it (`slot_name`)"
-        return Finding("receive-wal running", hint, is_ok=is_flowing)
+            yield failed("replication slot", error)
+            return
+        yield from slot_findings(self.slot_name, slot)
 
 
 def _server(readiness: Readiness) -> Iterator[Finding]:

@@ -47,6 +47,32 @@ class Identity(Protocol):
     @property
     def system_id(self) -> str: ...
 
+    @property
+    def timeline(self) -> int: ...
+
+    @property
+    def flushed_lsn(self) -> int: ...
+
+
+class Writing(Protocol):
+    """What a server tells of itself before WAL is streamed from it."""
+
+    @property
+    def system_id(self) -> str: ...
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def segment_size(self) -> int: ...
+
+    @property
+    def synchronous_standby_names(self) -> str: ...
+
+    @property
+    def lists_wal(self) -> bool:
+        """May we ask for `segment_names`?"""
+
 
 class Slot(Protocol):
     @property
@@ -54,6 +80,18 @@ class Slot(Protocol):
 
     @property
     def has_reserved_wal(self) -> bool: ...
+
+    @property
+    def wal_status(self) -> str: ...
+
+    @property
+    def restart_lsn(self) -> int | None: ...
+
+    @property
+    def held_bytes(self) -> int | None: ...
+
+    @property
+    def safe_bytes(self) -> int | None: ...
 
 
 class Readiness(Protocol):
@@ -87,6 +125,42 @@ class Readiness(Protocol):
     @property
     def compressions(self) -> Sequence[str] | None:
         """The algorithms that the server was built with; None where that cannot be told."""
+
+
+class SlotServer(Protocol):
+    """Replication slots of one server. Every question raises PostgresFailed."""
+
+    def slot(self, name: str) -> Slot | None: ...
+
+    def create_slot(self, name: str) -> None: ...
+
+    def drop_slot(self, name: str) -> None: ...
+
+
+class WalServer(SlotServer, Protocol):
+    """The server that WAL is streamed from."""
+
+    def identify(self) -> Identity: ...
+
+    def writing(self) -> Writing: ...
+
+    def history(self, timeline: int) -> bytes: ...
+
+    def segment_names(self) -> list[str]: ...
+
+
+class WalProgram(Protocol):
+    """pg_receivewal, or what stands for it."""
+
+    def receive(
+        self,
+        *,
+        stop: Stop,
+        on_start: Callable[[], None],
+        on_finished: Callable[[int, int], None],
+        on_timeline: Callable[[int], None],
+        is_synchronous: bool,
+    ) -> None: ...
 
 
 class PostgresServer(Protocol):

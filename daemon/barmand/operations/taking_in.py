@@ -15,7 +15,9 @@ import structlog
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.door import Belongs, Expected, Misfit, Unfinished, Verdict
 from barmand.model.errors import StorageFailed
+from barmand.model.gap import Branch
 from barmand.model.wal import Segment, WalKind, kind_of
+from barmand.operations.branches import Branches
 from barmand.operations.door import Door
 from barmand.operations.ports import Clock
 from barmand.operations.quarantine import Quarantine
@@ -35,11 +37,14 @@ class Taken:
     unfinished: list[str] = field(default_factory=list)
     """Left alone: somebody still writes them."""
     failures: list[StorageFailed] = field(default_factory=list)
+    branches: list[Branch] = field(default_factory=list)
+    """Of timelines that were not known before."""
 
     def add(self, other: "Taken") -> None:
         self.archived += other.archived
         self.unfinished += other.unfinished
         self.failures += other.failures
+        self.branches += other.branches
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,7 @@ class TakeIn:
     wals: WalArchive
     intake: Intake
     wal_runs: WalRuns
+    branches: Branches
     now: Clock
 
     def run(self, paths: Sequence[Path]) -> Taken:
@@ -121,10 +127,17 @@ class TakeIn:
     def _acknowledge(self, named: Sequence[tuple[Belongs, Prepared]], taken: Taken) -> None:
         try:
             self.intake.settle(prepared for _, prepared in named)
+            taken.branches += self._remember_branches(named)
             taken.archived += self._record(named)
             self.intake.forget(prepared for _, prepared in named)
         except StorageFailed as failure:
             taken.failures.append(failure)
+
+    def _remember_branches(self, named: Iterable[tuple[Belongs, Prepared]]) -> list[Branch]:
+        """Before the rows of segments: these tell where a new timeline must begin."""
+        names = (prepared.destination.name for _, prepared in named)
+        histories = [name for name in names if kind_of(name) is WalKind.HISTORY]
+        return [branch for name in histories if (branch := self.branches.remember(name))]
 
     def _record(self, named: Iterable[tuple[Belongs, Prepared]]) -> list[Segment]:
         """Rows for the segments; a history, a label or a half is in no run."""

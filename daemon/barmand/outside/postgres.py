@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import conninfo, pq, sql
@@ -67,6 +67,14 @@ SELECT current_setting('server_version_num')::int AS version,
    AND pronamespace = 'pg_catalog'::regnamespace
    AND (pronargs > 0 OR current_setting('server_version_num')::int >= 150000)
 """
+_SLOT = """
+SELECT active, restart_lsn IS NOT NULL, coalesce(wal_status, 'lost'), restart_lsn::text,
+       pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+                            ELSE pg_current_wal_lsn() END, restart_lsn)::bigint,
+       safe_wal_size
+  FROM pg_replication_slots
+ WHERE slot_name = %s
+"""
 _CLOSE_SEGMENT = """
 SELECT CASE WHEN pg_current_wal_insert_lsn() < %s::pg_lsn THEN pg_switch_wal() END
 """
@@ -100,8 +108,16 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Slot:
+    """`wal_status` is PostgreSQL's: reserved, extended, unreserved or lost."""
+
     is_active: bool
     has_reserved_wal: bool
+    wal_status: str = "reserved"
+    restart_lsn: int | None = None
+    held_bytes: int | None = None
+    """What the server keeps for it alone and others."""
+    safe_bytes: int | None = None
+    """How much more may be written before it is lost; None without `max_slot_wal_keep_size`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +152,18 @@ class Postgres:
             return Readiness(**(cursor.execute(_READINESS).fetchone() or {}))
 
     def slot(self, name: str) -> Slot | None:
+        rows = self.rows(_SLOT, name)
+        if not rows:
+            return None
+        active, has_reserved, status, restart, held, safe = rows[0]
+        lsn = None if restart is None else parse_lsn(restart)
+        return Slot(active, has_reserved, status, lsn, held, safe)
+
+    def rows(self, question: LiteralString, *parameters: object) -> list[TupleRow]:
+        """What one statement gives on the regular connection."""
         with self._connected() as connection:
-            row = connection.execute(
-                "SELECT active, restart_lsn IS NOT NULL FROM pg_replication_slots"
-                " WHERE slot_name = %s",
-                (name,),
-            ).fetchone()
-        return None if row is None else Slot(*row)
+            cursor = connection.execute(question, parameters or None)
+            return cursor.fetchall() if cursor.description else []
 
     def close_segment(self, lsn: int) -> None:
         """Let the segment that holds `lsn` (a segment's first byte after it) be closed.
@@ -155,15 +176,22 @@ class Postgres:
 
     def identify(self) -> Identity:
         """Raises PostgresFailed when the replication connection is refused."""
-        row = self._replication_command(b"IDENTIFY_SYSTEM")
-        return Identity(row[0], int(row[1]), parse_lsn(row[2]))
+        system, timeline, lsn, *_ = self._replication_command(b"IDENTIFY_SYSTEM")
+        return Identity(system.decode(), int(timeline), parse_lsn(lsn.decode()))
+
+    def history(self, timeline: int) -> bytes:
+        """The content of a timeline's history file. Raises PostgresFailed when it has none."""
+        return self._replication_command(b"TIMELINE_HISTORY %d" % timeline)[1]
 
     def create_slot(self, name: str) -> None:
         """A physical slot that reserves WAL from now on."""
         command = sql.SQL("CREATE_REPLICATION_SLOT {} PHYSICAL RESERVE_WAL")
         self._replication_command(command.format(sql.Identifier(name)).as_bytes(None))
 
-    def _replication_command(self, command: bytes) -> tuple[str, ...]:
+    def drop_slot(self, name: str) -> None:
+        self.rows("SELECT pg_drop_replication_slot(%s)", name)
+
+    def _replication_command(self, command: bytes) -> tuple[bytes, ...]:
         with self._translated("replication connection"):
             parameters = {**_parameters(self.streaming_conninfo), "replication": "true"}
             parameters.pop("dbname", None)
@@ -172,7 +200,7 @@ class Postgres:
                 if result.status != pq.ExecStatus.TUPLES_OK:
                     raise psycopg.OperationalError(result.error_message.decode(errors="replace"))
                 values = (result.get_value(0, column) for column in range(result.nfields))
-                return tuple((value or b"").decode() for value in values)
+                return tuple(value or b"" for value in values)
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection[TupleRow]]:

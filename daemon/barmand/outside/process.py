@@ -12,10 +12,10 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, runtime_checkable
 
 from barmand.model.errors import Stopped, ToolFailed
 
@@ -29,6 +29,13 @@ _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_
 
 class Stop(Protocol):
     def is_set(self) -> bool: ...
+
+
+@runtime_checkable
+class Audible(Protocol):
+    """A stop that wakes whoever waits on its bell, a descriptor."""
+
+    def bell(self) -> AbstractContextManager[int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +161,17 @@ def _follow(process: "subprocess.Popen[bytes]", lines: _Lines, stop: Stop) -> bo
     The end is told by the process itself, not by its output: a grandchild may keep that open.
     """
     output = _output(process)
-    with selectors.DefaultSelector() as selector, closing(_pid_file(process)) as ended:
+    with ExitStack() as open_files:
+        selector = open_files.enter_context(selectors.DefaultSelector())
+        ended = open_files.enter_context(closing(_pid_file(process)))
         selector.register(output, selectors.EVENT_READ)
         selector.register(ended, selectors.EVENT_READ)
+        poll_seconds: float | None = STOP_POLL_SECONDS
+        if isinstance(stop, Audible):  # a receiver waits for weeks: it must not look every moment
+            selector.register(open_files.enter_context(stop.bell()), selectors.EVENT_READ)
+            poll_seconds = None
         while not stop.is_set():
-            ready = {key.fileobj for key, _ in selector.select(STOP_POLL_SECONDS)}
+            ready = {key.fileobj for key, _ in selector.select(poll_seconds)}
             if output in ready:
                 data = output.read1(_CHUNK_BYTES)  # type: ignore[attr-defined] # Popen's pipes are buffered readers
                 lines.feed(data)

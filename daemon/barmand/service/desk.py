@@ -46,6 +46,7 @@ from barmand.wire.messages import (
     WarningNote,
 )
 from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
 log = structlog.get_logger()
@@ -72,6 +73,8 @@ class Desk:
         """Raises Failure, before or between replies."""
         if isinstance(request, WalRequest):
             return self.wal.answer(request, self.house, who)
+        if isinstance(request, StreamRequest):
+            return self.wal.answer_stream(request, self.house, who)
         return self._answer(request, who)
 
     def _answer(self, request: OwnRequest, who: str) -> Answer:

@@ -21,9 +21,26 @@ from barmand.operations.prune import Prune
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.slots import SlotKeeper
+from barmand.operations.streaming import Streaming
 from barmand.operations.wal_health import WalHealth
+from barmand.outside.wal_source import WalSource
 from barmand.service.receivers import Source
 from barmand.storage.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WalKit:
+    """What can be asked of the server that WAL comes from, and of the one that is backed up.
+
+    `switcher` is where WAL can be switched; `streaming` is None where WAL is only pushed.
+    """
+
+    source: WalSource
+    backup_host: WalSource
+    switcher: WalSource
+    keeper: SlotKeeper
+    streaming: Streaming | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +61,7 @@ class Kit:
     layout: Layout
     source: Source | None
     """Where WAL is streamed from; None where it is pushed."""
+    wal_kit: WalKit
     take: TakeBackup
     archive: Archive
     delete: Delete
@@ -55,6 +73,12 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """Where an arrival must be noticed; pg_receivewal says itself what it has finished."""
+        both = (self.layout.incoming, self.layout.streaming)
+        return both if self.source is None else both[:1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,20 +1,17 @@
 """Keeps one pg_receivewal alive per streaming server, each in a thread of its own."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol
 
 import structlog
 
-from barmand.model.errors import Failure, PostgresFailed, Stopped, StorageFailed
-from barmand.model.wal import WalKind, kind_of
+from barmand.model.errors import Failure, Stopped
 from barmand.outside.clock import monotonic
 from barmand.service.stopping import StopFlag
-from barmand.storage.durable import remove_file
-from barmand.storage.wals import read_header
 
 log = structlog.get_logger()
 
@@ -25,8 +22,10 @@ class Pauses:
 
     first: float = 1.0
     longest: float = 15.0
-    steady: float = 60.0
-    """A stream that flowed, or held this long, begins again with the shortest pause."""
+    steady: float = 10.0
+    """A stream that held this long begins again with the shortest pause. That it said it begins
+    is not enough: it says so before PostgreSQL has agreed.
+    """
 
 
 PAUSES = Pauses()
@@ -53,41 +52,29 @@ class Program(Protocol):
     def receive(self, *, stop: StopFlag, on_start: Callable[[], None]) -> None: ...
 
 
-class SlotKeeper(Protocol):
-    def create_slot(self, name: str) -> None: ...
-
-    def slot(self, name: str) -> object | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where one server's WAL is streamed from. Equal sources need no restart at a reload."""
 
     server: str
     program: Program
-    keeper: SlotKeeper
-    slot_name: str | None
-    makes_slot: bool
-    directory: Path
-
-    def demand_slot(self) -> None:
-        """The slot reserves WAL from the first contact on, before the first backup."""
-        if self.slot_name is None or not self.makes_slot:
-            return
-        if self.keeper.slot(self.slot_name) is not None:
-            return
-        try:
-            self.keeper.create_slot(self.slot_name)
-        except PostgresFailed:
-            if self.keeper.slot(self.slot_name) is None:
-                raise
-            return  # the receiver and a backup may both have found it missing
-        log.info("replication slot made", slot=self.slot_name)
+    slot_name: str | None = None
 
 
 class Receivers:
-    def __init__(self, on_change: Callable[[], None], pauses: Pauses = PAUSES) -> None:
+    """`is_held` tells whose receiver an operator has stopped, until it is started again."""
+
+    def __init__(
+        self,
+        on_change: Callable[[], None],
+        pauses: Pauses = PAUSES,
+        is_held: Callable[[str], bool] = lambda _server: False,
+    ) -> None:
         self._lock = threading.Lock()
+        self._serving = threading.RLock()
+        self._sources: dict[str, Source] = {}
+        self._is_held = is_held
+        self._told: dict[str, str] = {}
         self._states: dict[str, Receiving] = {}
         self._running: dict[str, tuple[Source, StopFlag, threading.Thread]] = {}
         self._on_change = on_change
@@ -95,15 +82,45 @@ class Receivers:
 
     def serve(self, sources: Mapping[str, Source]) -> None:
         """Stop what is not wanted any more, start what is new or changed."""
-        for server, (source, _, _) in list(self._running.items()):
-            if sources.get(server) != source:
-                self._end([server], "its settings changed")
-        for server, source in sources.items():
-            if server not in self._running:
-                self._begin(server, source)
+        with self._serving:
+            self._sources = dict(sources)
+            for server, (source, _, _) in list(self._running.items()):
+                if sources.get(server) != source:
+                    self._end([server], "its settings changed")
+            for server in sources:
+                self.resume(server)
+
+    def hold(self, server: str, reason: str) -> None:
+        """End this server's receiver, if it runs; `is_held` says that it stays so."""
+        with self._serving:
+            if server in self._running:
+                self._end([server], reason)
+
+    def resume(self, server: str) -> None:
+        with self._serving:
+            if server not in self._running and not self._is_held(server):
+                self._begin(server, self._sources[server])
+
+    def is_running(self, server: str) -> bool:
+        """Also while it pauses between two attempts."""
+        with self._serving:
+            return server in self._running
+
+    @contextmanager
+    def paused(self, server: str, reason: str) -> Iterator[None]:
+        """Nothing is received within; afterwards it goes on, unless it is held."""
+        with self._serving:
+            self.hold(server, reason)
+            try:
+                yield
+            finally:
+                if server in self._sources:
+                    self.resume(server)
 
     def stop(self, reason: str) -> None:
-        self._end(list(self._running), reason)
+        with self._serving:
+            self._sources = {}
+            self._end(list(self._running), reason)
 
     def state(self, server: str) -> Receiving | None:
         with self._lock:
@@ -128,6 +145,7 @@ class Receivers:
             stop.stop(reason)
         for server, _, _, thread in ending:
             thread.join()
+            self._told.pop(server, None)
             with self._lock:
                 self._states.pop(server, None)
 
@@ -142,24 +160,20 @@ class Receivers:
                 except Stopped:
                     break
                 except Failure as failure:
-                    _give_up_lost(source, failure)
                     self._tell_lost(source, failure.message)
                 except Exception:
                     log.exception("receiver ended in a fault of barmand")
                     self._tell_lost(source, "a fault of barmand; its journal has the traceback")
-                if self.is_streaming(source.server) or monotonic() - begun > self._pauses.steady:
+                if monotonic() - begun > self._pauses.steady:
                     pause = self._pauses.first
+                    self._told.pop(source.server, None)
                 self._change(source.server, state=State.PAUSING, attempt_at=monotonic() + pause)
                 stop.wait(pause)
                 pause = min(pause * 2, self._pauses.longest)
             self._change(source.server, state=State.STOPPED, attempt_at=None)
 
     def _receive(self, source: Source, stop: StopFlag) -> None:
-        if not source.directory.is_dir():
-            raise StorageFailed(f"{source.directory} does not exist: is its file system mounted?")
         self._change(source.server, state=State.STARTING, attempt_at=None)
-        _clear_padding(source.directory)
-        source.demand_slot()
 
         def flowing() -> None:
             self._change(source.server, state=State.STREAMING, last_error=None)
@@ -169,7 +183,8 @@ class Receivers:
 
     def _tell_lost(self, source: Source, why: str) -> None:
         found = self.state(source.server) or Receiving()
-        if found.last_error != why:  # the same reason at each attempt is told once
+        if self._told.get(source.server) != why:  # the same reason at each attempt is told once
+            self._told[source.server] = why
             log.warning("WAL streaming interrupted", error=why)
         self._change(source.server, restarts=found.restarts + 1, last_error=why)
 
@@ -181,25 +196,3 @@ class Receivers:
     def _set(self, server: str, receiving: Receiving) -> None:
         with self._lock:
             self._states[server] = receiving
-
-
-def _give_up_lost(source: Source, failure: Failure) -> None:
-    """Where PostgreSQL has removed what comes next, the half segment leads nowhere: without it
-    the stream goes on at the slot. What lies between is lost, and told.
-    """
-    if "has already been removed" not in f"{failure.message}\n{failure.hint}":
-        return
-    for path in source.directory.glob("*.partial"):
-        if kind_of(path.name) is WalKind.PARTIAL:
-            remove_file(path)
-            log.error("WAL lost: PostgreSQL has removed it before it was received", since=path.name)
-
-
-def _clear_padding(directory: Path) -> None:
-    """pg_receivewal fills a new segment with zeros first. Killed in that, or out of space, it
-    refuses its own half for ever. There is no WAL in a file that has no first page yet.
-    """
-    for path in directory.glob("*.partial"):
-        if kind_of(path.name) is WalKind.PARTIAL and read_header(path) is None:
-            remove_file(path)
-            log.warning("segment without WAL removed", file=path.name)

@@ -148,6 +148,14 @@ def receiver_view(receiving: Receiving | None, slot_name: str | None) -> Receive
     )
 
 
+def receiving_words(receiving: Receiving | None) -> tuple[bool, str]:
+    """Does WAL flow, and what is there to say of it?"""
+    if receiving is None:
+        return False, "stopped; `barmanctl receive-wal SERVER --start` starts it"
+    why = f": {receiving.last_error}" if receiving.last_error else ""
+    return receiving.state is State.STREAMING, f"{receiving.state.value}{why}"
+
+
 def _gaps(backup: Backup, held: list[Run]) -> list[Run] | None:
     match backup.status:
         case Status.WAITING_FOR_WALS | Status.DONE:

@@ -8,11 +8,22 @@ from barmand.catalog.memory import Catalog
 from barmand.model.gap import MISSING_STATES, GapState
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited
+from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.listing import listed
+from barmand.service.receivers import Receivers
 from barmand.service.runner import Job, Key, Runner
+from barmand.service.stream_desk import StreamDesk, replication
+from barmand.service.switching import check_archive, switch
 from barmand.service.views import gap_view
 from barmand.wire.messages import AnyNote, Reply
+from barmand.wire.stream_messages import (
+    AskReplication,
+    CheckWalArchive,
+    ReceiveWal,
+    StreamRequest,
+    SwitchWal,
+)
 from barmand.wire.wal_messages import (
     AcknowledgeGap,
     ArchivedReply,
@@ -33,6 +44,7 @@ Answer = Iterator[AnyNote | Reply | None]
 class WalDesk:
     catalog: Catalog
     runner: Runner
+    receivers: Receivers
 
     def answer(self, request: WalRequest, house: House, who: str) -> Answer:
         """Raises Failure, before or between replies."""
@@ -47,6 +59,22 @@ class WalDesk:
                 yield from self._rebuild(house.kit(request.server))
             case ListFiles():
                 yield from listed(request, house, self.catalog)
+            case _:
+                assert_never(request)
+
+    def answer_stream(self, request: StreamRequest, house: House, who: str) -> Answer:
+        """As `answer`, about the stream."""
+        match request:
+            case ReceiveWal():
+                stream = StreamDesk(self.receivers, Holding(self.catalog.events, local_now))
+                yield stream.answer(request, house.kit(request.server), who)
+            case SwitchWal():
+                kit = house.working_kit(request.server)
+                yield from switch(request, kit, self.catalog, self.runner)
+            case CheckWalArchive():
+                yield check_archive(request, house.kit(request.server), self.catalog)
+            case AskReplication():
+                yield replication(request, house.kit(request.server))
             case _:
                 assert_never(request)
 

@@ -14,7 +14,7 @@ log = structlog.get_logger()
 _ARRIVED = flags.CLOSE_WRITE | flags.MOVED_TO | flags.ONLYDIR
 
 
-SETTLE_SECONDS = 0.2
+SETTLE_SECONDS = 0.05
 
 
 class Watcher:
@@ -102,8 +102,7 @@ class Watcher:
                 ready = {key.fd for key, _ in selector.select()}
                 if self._bell in ready:
                     return
-                # pg_receivewal syncs a segment once more after giving it its name: let it, before
-                # the archive takes that name away. Files that come together ring together.
+                # Files that come together ring together.
                 selector.unregister(self._inotify.fileno())
                 if selector.select(SETTLE_SECONDS):
                     return

@@ -91,12 +91,6 @@ class WalArchive:
             self.layout.wals.stat()
         return None
 
-    def read_text(self, name: str) -> str:
-        """A history, or a label. Raises StorageFailed for what is not there."""
-        path = self.layout.wal(name)
-        with at_the_disk("read", path):
-            return path.read_text(encoding="utf-8", errors="replace")
-
     def bytes_of(self, name: str) -> int:
         """On disk. Raises StorageFailed for what is not there."""
         return size_of(self.layout.wal(name))

@@ -15,6 +15,7 @@ from barmand.wire.messages import (
     ShowServers,
     StartBackup,
 )
+from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
 OwnRequest = (
@@ -34,6 +35,6 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest
+AnyRequest = OwnRequest | WalRequest | StreamRequest
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}

@@ -1,4 +1,4 @@
-"""Requests and results about WAL: its archive, its stream, its gaps."""
+"""Requests and results about archived WAL: passes, gaps, files, the catalogue again."""
 
 from typing import Annotated, Literal
 

@@ -1,0 +1,115 @@
+"""Where one server's stream goes on, and streaming/ made ready for that."""
+
+from dataclasses import dataclass
+
+import structlog
+
+from barmand.catalog.events import Events
+from barmand.catalog.wal_runs import WalRuns
+from barmand.model.event import Event
+from barmand.model.lineage import Lineage, advanced, behind_held, on_line
+from barmand.model.wal import Run, Segment, format_lsn
+from barmand.operations.ports import Clock, Writing
+from barmand.operations.slots import SlotKeeper
+from barmand.storage.durable import move_whole, remove_file
+from barmand.storage.layout import Layout
+from barmand.storage.streamed import Streamed, mark, mend_halves, streamed
+from barmand.storage.wals import WalArchive
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """The server as it is at the beginning of a stream."""
+
+    writing: Writing
+    lineage: Lineage
+    flushed_lsn: int
+
+    @property
+    def size(self) -> int:
+        return self.writing.segment_size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamPlace:
+    server: str
+    layout: Layout
+    wals: WalArchive
+    wal_runs: WalRuns
+    keeper: SlotKeeper
+    events: Events
+    now: Clock
+
+    def wanted(self, here: Here) -> Segment | None:
+        """What comes next; None where nothing of this server is here and no slot tells."""
+        held = list(self.wal_runs.of_server(self.server))
+        mine = [
+            each
+            for each in streamed(self.layout.streaming, here.size)
+            if each.segment.timeline in here.lineage.timelines
+        ]
+        if mine:
+            last = max(mine, key=lambda each: each.rank)
+            return advanced(here.lineage, last.following, held, here.size)
+        wanted = behind_held(here.lineage, held, here.size)
+        reserved = self.keeper.restart_lsn()
+        if reserved is None:
+            return wanted
+        kept = reserved // here.size
+        if wanted is None or kept < wanted.number:  # to receive a segment twice does no harm
+            return Segment(here.lineage.at(kept * here.size), kept)
+        return wanted
+
+    def prepare(self, here: Here) -> None:
+        """See to it that pg_receivewal begins there, with nothing in its way."""
+        wanted = self.wanted(here)
+        found = streamed(self.layout.streaming, here.size)
+        for path in mend_halves(found, here.size):
+            self._set_aside(path.name, "too-long", "it is longer than a segment")
+        if wanted is not None:
+            self.lead_to(wanted, here)
+
+    def lead_to(self, wanted: Segment, here: Here) -> None:
+        """It begins at the half of the highest rank; a whole one may be archived at any moment."""
+        begin = Streamed(self.layout.streaming, wanted, is_half=True)
+        held = list(self.wal_runs.of_server(self.server))
+        found = streamed(self.layout.streaming, here.size)
+        for each in found:
+            if each.rank > begin.rank and each.is_half:
+                self._set_aside(each.path.name, "forked", self._why_not(each, wanted, here))
+            elif each.rank > begin.rank:
+                move_whole(each.path, self.layout.incoming / each.path.name)
+            elif each.is_half and each.rank < begin.rank and _is_covered(each, here, held):
+                remove_file(each.path)
+                log.info("half segment removed: the archive has it whole", file=each.path.name)
+        if not any(each.rank == begin.rank for each in found):
+            mark(self.layout.streaming, wanted, here.size)
+
+    def _why_not(self, half: Streamed, wanted: Segment, here: Here) -> str:
+        why = f"{self.server} goes on without it, from {place_words(wanted, here.size)}"
+        left = here.lineage.end(half.segment.timeline)
+        if left is not None:
+            why += f"; it left timeline {half.segment.timeline} at {format_lsn(left)}"
+        return why
+
+    def _set_aside(self, name: str, reason: str, why: str) -> None:
+        kept = self.wals.set_aside(self.layout.streaming / name, reason)
+        facts = {"file": name, "why": why, "kept": str(kept)}
+        self.events.add(
+            Event(at=self.now(), kind="WAL file set aside", server=self.server, facts=facts)
+        )
+        log.warning("WAL file set aside", **facts)
+
+
+def _is_covered(half: Streamed, here: Here, held: list[Run]) -> bool:
+    """Does the archive have it whole, or whole on the timeline that followed?"""
+    if half.segment.timeline not in here.lineage.timelines:
+        return False
+    begin = on_line(here.lineage, half.segment, here.size)
+    return advanced(here.lineage, begin, held, here.size) != begin
+
+
+def place_words(segment: Segment, size: int) -> str:
+    return f"{format_lsn(segment.number * size)} on timeline {segment.timeline}"

@@ -1,0 +1,293 @@
+"""One server: its settings in, its operations out, with what these share."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from barmand.catalog.memory import Catalog
+from barmand.fittings import (
+    batches_of,
+    keeper_of,
+    layout_of,
+    method_of,
+    order_of,
+    packing_of,
+    postgres_of,
+    primary_of,
+    receiver_of,
+    told,
+    wal_server_of,
+)
+from barmand.model.retention import Policy
+from barmand.operations.accounts import Accounts
+from barmand.operations.archive import Archive
+from barmand.operations.backup import TakeBackup
+from barmand.operations.branches import Branches
+from barmand.operations.check import Check
+from barmand.operations.closing import Closing
+from barmand.operations.delete import Delete
+from barmand.operations.door import Door
+from barmand.operations.list_files import ListFiles
+from barmand.operations.lost import LostWal
+from barmand.operations.prune import Prune
+from barmand.operations.quarantine import Quarantine
+from barmand.operations.rebuild import Rebuild
+from barmand.operations.record import Record
+from barmand.operations.restart import Restart
+from barmand.operations.restore import Restore
+from barmand.operations.stream_place import StreamPlace
+from barmand.operations.streaming import Streaming
+from barmand.operations.taking_in import TakeIn
+from barmand.operations.wal_health import WalHealth
+from barmand.outside.clock import local_now, monotonic
+from barmand.outside.wal_source import WalSource
+from barmand.service.house import Kit, WalKit
+from barmand.service.receivers import Receivers, Source
+from barmand.service.views import receiving_words
+from barmand.settings.schema import ServerSettings
+from barmand.storage.in_hand import InHand
+from barmand.storage.intake import Intake
+from barmand.storage.wals import WalArchive
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """Of one server, for the daemon's whole life: a reload must not make second ones."""
+
+    guard: threading.Lock = field(default_factory=threading.Lock)
+    passing: threading.Lock = field(default_factory=threading.Lock)
+    in_hand: InHand = field(default_factory=InHand)
+
+
+@dataclass(frozen=True, slots=True)
+class Bells:
+    """What asks for work on a server (an archiving pass, the removal of WAL that nobody needs),
+    and what tells of its receiver.
+    """
+
+    ring_archive: Callable[[str], None]
+    ring_prune: Callable[[str], None]
+    receivers: Receivers
+
+
+class Works:
+    """The operations of one server, and what they share."""
+
+    def __init__(
+        self, catalog: Catalog, bells: Bells, server: ServerSettings, locks: Locks
+    ) -> None:
+        self._bells = bells
+        self._catalog = catalog
+        self._server = server
+        self._name = server.name
+        self._locks = locks
+        self._layout = layout_of(server)
+        self._wals = WalArchive(self._layout)
+        self._postgres = postgres_of(server)
+        self._keeper = keeper_of(server, self._catalog.events)
+        self._record = Record(
+            self._catalog.backups,
+            self._layout,
+            local_now,
+            when_done=partial(bells.ring_prune, self._name),
+        )
+        self._method = method_of(server, self._layout, self._postgres, self._catalog.backups)
+        self._streaming = self._make_streaming() if server.streaming_archiver else None
+
+    def kit(self, forbidden: tuple[Path, ...]) -> Kit:
+        """`forbidden` are the folders that no restore may touch."""
+        server, streaming = self._server, self._streaming
+        wal_health, archive, prune = self._wal_health(), self._archive(), self._prune()
+        check, delete = self._check(wal_health), self._delete(prune)
+        return Kit(
+            name=self._name,
+            description=server.description,
+            is_active=server.active,
+            method=server.backup_method.value,
+            conninfo=server.conninfo.masked,
+            told_settings=told(server),
+            order=order_of(server),
+            schedule=server.backup_schedule,
+            schedule_grace=server.backup_schedule_grace,
+            layout=self._layout,
+            source=None
+            if streaming is None or not server.active
+            else Source(self._name, streaming, server.slot_name),
+            wal_kit=WalKit(
+                source=WalSource(wal_server_of(server)),
+                backup_host=WalSource(self._postgres),
+                switcher=WalSource(primary_of(server) or wal_server_of(server)),
+                keeper=self._keeper,
+                streaming=streaming,
+            ),
+            take=self._take(check),
+            archive=archive,
+            delete=delete,
+            prune=prune,
+            list_files=ListFiles(
+                self._layout, self._wals, self._catalog.wal_runs, self._catalog.backups
+            ),
+            restore=self._restore(forbidden),
+            check=check,
+            restart=Restart(self._catalog.backups, self._record, archive, delete),
+            rebuild=self._rebuild(),
+            accounts=Accounts(
+                self._name, self._wals, self._catalog.wal_runs, self._locks.guard, local_now
+            ),
+            wal_health=wal_health,
+        )
+
+    def _make_streaming(self) -> Streaming:
+        server, catalog = self._server, self._catalog
+        return Streaming(
+            server=self._name,
+            source=WalSource(wal_server_of(server)),
+            program=receiver_of(server, self._layout),
+            keeper=self._keeper,
+            layout=self._layout,
+            wals=self._wals,
+            place=StreamPlace(
+                server=self._name,
+                layout=self._layout,
+                wals=self._wals,
+                wal_runs=catalog.wal_runs,
+                keeper=self._keeper,
+                events=catalog.events,
+                now=local_now,
+            ),
+            servers=catalog.servers,
+            events=catalog.events,
+            application_name=server.streaming_archiver_name,
+            in_hand=self._locks.in_hand,
+            ring_archive=self._bells.ring_archive,
+            on_lost=LostWal(catalog.events, catalog.wal_gaps, local_now),
+            now=local_now,
+        )
+
+    def _wal_health(self) -> WalHealth:
+        return WalHealth(
+            server=self._name,
+            layout=self._layout,
+            wal_gaps=self._catalog.wal_gaps,
+            wal_runs=self._catalog.wal_runs,
+            most_waiting=self._server.max_incoming_wals_queue,
+            oldest=self._server.last_wal_maximum_age,
+            now=local_now,
+        )
+
+    def _check(self, wal_health: WalHealth) -> Check:
+        server = self._server
+        return Check(
+            server=self._name,
+            layout=self._layout,
+            servers=self._catalog.servers,
+            postgres=self._postgres,
+            wal_server=wal_server_of(server),
+            method=self._method,
+            receiver=None if self._streaming is None else receiver_of(server, self._layout),
+            slot_name=server.slot_name if server.streaming_archiver else None,
+            receiving=lambda: receiving_words(self._bells.receivers.state(self._name)),
+            takes_pushed_wal=server.archiver,
+            wal_health=wal_health,
+        )
+
+    def _archive(self) -> Archive:
+        catalog = self._catalog
+        take_in = TakeIn(
+            server=self._name,
+            door=Door(self._name, catalog.servers, catalog.backups, catalog.wal_runs),
+            quarantine=Quarantine(self._name, self._wals, catalog.events, local_now),
+            wals=self._wals,
+            intake=Intake(self._layout, packing_of(self._server)),
+            wal_runs=catalog.wal_runs,
+            branches=Branches(
+                self._name, self._wals, catalog.wal_runs, catalog.wal_gaps, local_now
+            ),
+            now=local_now,
+        )
+        return Archive(
+            server=self._name,
+            layout=self._layout,
+            wals=self._wals,
+            wal_runs=catalog.wal_runs,
+            backups=catalog.backups,
+            take_in=take_in,
+            events=catalog.events,
+            record=self._record,
+            guard=self._locks.guard,
+            passing=self._locks.passing,
+            in_hand=self._locks.in_hand,
+            now=local_now,
+            batches=batches_of(self._server),
+        )
+
+    def _prune(self) -> Prune:
+        catalog = self._catalog
+        return Prune(
+            server=self._name,
+            layout=self._layout,
+            wals=self._wals,
+            wal_runs=catalog.wal_runs,
+            backups=catalog.backups,
+            servers=catalog.servers,
+            holds=catalog.holds,
+            events=catalog.events,
+            policy=Policy(is_worm=self._server.worm_mode),
+            guard=self._locks.guard,
+            now=local_now,
+        )
+
+    def _delete(self, prune: Prune) -> Delete:
+        return Delete(
+            layout=self._layout,
+            backups=self._catalog.backups,
+            prune=prune,
+            minimum_redundancy=self._server.minimum_redundancy,
+            guard=self._locks.guard,
+            now=local_now,
+        )
+
+    def _take(self, check: Check) -> TakeBackup:
+        primary = primary_of(self._server)
+        return TakeBackup(
+            layout=self._layout,
+            servers=self._catalog.servers,
+            record=self._record,
+            check=check,
+            postgres=self._postgres,
+            closing=Closing(self._catalog.events, self._postgres, primary, local_now),
+            method=self._method,
+            ring_archive=partial(self._bells.ring_archive, self._name),
+            demand_slot=_nothing if self._streaming is None else self._streaming.demand_slot,
+            now=local_now,
+            monotonic=monotonic,
+        )
+
+    def _restore(self, forbidden: tuple[Path, ...]) -> Restore:
+        return Restore(
+            layout=self._layout,
+            wals=self._wals,
+            wal_runs=self._catalog.wal_runs,
+            holds=self._catalog.holds,
+            forbidden=forbidden,
+            now=local_now,
+            monotonic=monotonic,
+        )
+
+    def _rebuild(self) -> Rebuild:
+        return Rebuild(
+            server=self._name,
+            layout=self._layout,
+            wals=self._wals,
+            backups=self._catalog.backups,
+            servers=self._catalog.servers,
+            wal_runs=self._catalog.wal_runs,
+            wal_gaps=self._catalog.wal_gaps,
+            now=local_now,
+        )
+
+
+def _nothing() -> None:
+    """WAL that is pushed needs no slot."""
