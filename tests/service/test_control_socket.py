@@ -27,7 +27,6 @@ from barmand.service.peers import Peer, Rights
 from barmand.wire.lines import LINE_BYTES
 from barmand.wire.messages import (
     AnyNote,
-    AnyRequest,
     Cancel,
     ErrorView,
     ListServers,
@@ -38,6 +37,7 @@ from barmand.wire.messages import (
     ServersReply,
     ShowBackup,
 )
+from barmand.wire.methods import AnyRequest
 from support.daemon import Rpc
 from support.waiting import eventually
 
@@ -55,7 +55,10 @@ class FakeDesk:
     ended: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    def answer(self, request: AnyRequest, who: str) -> Iterator[AnyNote | Reply | None]:
+    def answer(
+        self, request: AnyRequest, who: str, file: int | None
+    ) -> Iterator[AnyNote | Reply | None]:
+        assert file is None
         self.asked.append((request.method, who))
         match request:
             case Ping() | Cancel():

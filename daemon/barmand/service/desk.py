@@ -14,6 +14,7 @@ from barmand.model.naming import find, valid_name
 from barmand.model.order import Reuse, Wish
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
+from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
@@ -52,7 +53,7 @@ log = structlog.get_logger()
 
 CANCEL_SECONDS = 20.0
 
-Answer = Iterator[AnyNote | Reply | None]
+Answer = Iterator[AnyNote | Reply | Handed | None]
 """Notes, None where nothing came for a while, and at last the reply."""
 
 
@@ -68,10 +69,10 @@ class Desk:
     reload_house: Callable[[], House]
     queueing: threading.Lock
 
-    def answer(self, request: AnyRequest, who: str) -> Answer:
-        """Raises Failure, before or between replies."""
+    def answer(self, request: AnyRequest, who: str, file: int | None) -> Answer:
+        """Raises Failure, before or between replies. `file` stays the caller's."""
         if isinstance(request, WalRequest):
-            return self.wal.answer(request, self.house)
+            return self.wal.answer(request, self.house, file)
         return self._answer(request, who)
 
     def _answer(self, request: OwnRequest, who: str) -> Answer:
