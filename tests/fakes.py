@@ -23,6 +23,8 @@ from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
+from barmand.operations.door import Door
+from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
@@ -457,7 +459,8 @@ def bench_over(
         wals=wals,
         wal_runs=catalog.wal_runs,
         backups=catalog.backups,
-        servers=catalog.servers,
+        door=Door("main", catalog.servers, catalog.backups, catalog.wal_runs),
+        quarantine=Quarantine("main", wals, catalog.events, clock),
         events=catalog.events,
         record=record,
         guard=guard,

@@ -22,6 +22,8 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.door import Door
+from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
@@ -86,7 +88,8 @@ class Builder:
             wals=wals,
             wal_runs=catalog.wal_runs,
             backups=catalog.backups,
-            servers=catalog.servers,
+            door=Door(server.name, catalog.servers, catalog.backups, catalog.wal_runs),
+            quarantine=Quarantine(server.name, wals, catalog.events, local_now),
             events=catalog.events,
             record=record,
             guard=guard,

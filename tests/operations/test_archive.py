@@ -76,7 +76,7 @@ def test_an_incomplete_segment_is_left_alone_until_it_is_whole(bench: Bench) -> 
     assert bench.archived() == [path.name]
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * MB, b"short"])
+@pytest.mark.parametrize("content", [b"", b"\0" * MB, b"\0" * 100, b"short"])
 def test_what_does_not_begin_as_a_segment_is_left_alone(bench: Bench, content: bytes) -> None:
     path = bench.layout.incoming / segment_name(7)
     path.write_bytes(content)
@@ -168,9 +168,22 @@ def test_a_name_that_no_cluster_with_such_segments_writes_does_not_stop_the_othe
     assert runs(bench) == [Run(1, 7, 9)]
 
 
-@pytest.mark.parametrize("name", [HISTORY, f"{segment_name(7)}.00000028.backup"])
-def test_histories_and_labels_go_into_the_archive(bench: Bench, name: str) -> None:
-    (bench.layout.incoming / name).write_text("1\t0/3000000\tno recovery target specified\n")
+LABEL = (
+    f"START WAL LOCATION: 0/700028 (file {segment_name(7)})\n"
+    f"STOP WAL LOCATION: 0/700100 (file {segment_name(7)})\n"
+    "STOP TIME: 2025-06-01 12:00:00 UTC\nSTOP TIMELINE: 1\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (HISTORY, "1\t0/3000000\tno recovery target specified\n"),
+        (f"{segment_name(7)}.00000028.backup", LABEL),
+    ],
+)
+def test_histories_and_labels_go_into_the_archive(bench: Bench, name: str, text: str) -> None:
+    (bench.layout.incoming / name).write_text(text)
     bench.pass_wal()
     assert bench.archived() == [name]
     assert runs(bench) == []

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from barmand.model.door import SegmentHeader
 from barmand.model.errors import StorageFailed
 from barmand.model.wal import DEFAULT_SEGMENT_SIZE, Run, Segment
 from barmand.storage.layout import Layout
-from barmand.storage.wals import Put, SegmentHeader, WalArchive, read_header
+from barmand.storage.wals import Put, WalArchive, read_header
 
 MB = 1024 * 1024
 NAME = "000000010000000000000001"
@@ -59,6 +60,7 @@ def test_a_segment_tells_its_cluster(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(page())
     assert read_header(tmp_path / "a") == SegmentHeader(
         magic=0xD110,
+        flags=2,
         timeline=3,
         page_address=0x1_2000_0000,
         system_id="7711164279157336501",
@@ -69,11 +71,21 @@ def test_a_segment_tells_its_cluster(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", page()[:39], bytes(8192), page(flags=1), page(magic=0), page(size=0), page(size=12345)],
+    [b"", page()[:39], bytes(8192)],
 )
-def test_what_is_no_segment_tells_nothing(tmp_path: Path, content: bytes) -> None:
+def test_what_has_no_first_page_yet_tells_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a").write_bytes(content)
     assert read_header(tmp_path / "a") is None
+
+
+@pytest.mark.parametrize(
+    "content", [page(flags=1), page(magic=0), page(size=0), page(size=12345), b"notes " * 99]
+)
+def test_what_does_not_begin_as_wal_does_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a").write_bytes(content)
+    header = read_header(tmp_path / "a")
+    assert header is not None
+    assert not header.is_wal
 
 
 def test_the_header_of_a_missing_file_is_a_failure(tmp_path: Path) -> None:

@@ -78,6 +78,22 @@ class Backups:
         """All of one server, oldest first."""
         return self._select(rows.backups.c.server == server)
 
+    def waiting(self, server: str) -> Sequence[Backup]:
+        """Those of one server that wait for WAL, oldest first."""
+        table = rows.backups.c
+        return self._select(table.server == server, table.status == Status.WAITING_FOR_WALS)
+
+    def segment_size(self, server: str) -> int | None:
+        """Bytes in a segment, as the newest backup that began found the cluster."""
+        table = rows.backups.c
+        with self.database.reading() as connection:
+            return connection.execute(
+                select(table.segment_size)
+                .where(table.server == server, table.segment_size.is_not(None))
+                .order_by(table.id.desc())
+                .limit(1)
+            ).scalar_one_or_none()
+
     def servers(self) -> Sequence[str]:
         """Every server that has a backup, also one that is configured no more."""
         with self.database.reading() as connection:

@@ -11,6 +11,14 @@ from barmand.catalog.database import Database
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """None until the server was first spoken to."""
+
+    system_id: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Servers:
     database: Database
 
@@ -18,6 +26,13 @@ class Servers:
         with self.database.reading() as connection:
             found = select(rows.servers.c.name).where(rows.servers.c.name == server)
             return connection.execute(found).first() is not None
+
+    def identity(self, server: str) -> Identity:
+        with self.database.reading() as connection:
+            table = rows.servers.c
+            found = select(table.system_id, table.version).where(table.name == server)
+            row = connection.execute(found).first()
+            return Identity() if row is None else Identity(row.system_id, row.version)
 
     def system_id(self, server: str) -> str | None:
         """The cluster's system identifier; None until it was first spoken to."""

@@ -9,17 +9,19 @@ import structlog
 
 from barmand.catalog.backups import Backups
 from barmand.catalog.events import Events
-from barmand.catalog.servers import Servers
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Status
+from barmand.model.door import Belongs, Expected, Misfit, Unfinished
 from barmand.model.errors import StorageFailed
 from barmand.model.event import Event
 from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of, missing, runs_of
+from barmand.operations.door import Door
 from barmand.operations.ports import Clock
+from barmand.operations.quarantine import Quarantine
 from barmand.operations.record import Record
 from barmand.storage.arrivals import arrivals
 from barmand.storage.layout import Layout
-from barmand.storage.wals import Put, WalArchive, read_header, size_of
+from barmand.storage.wals import Put, WalArchive, size_of
 
 log = structlog.get_logger()
 
@@ -33,7 +35,8 @@ class Archive:
     wals: WalArchive
     wal_runs: WalRuns
     backups: Backups
-    servers: Servers
+    door: Door
+    quarantine: Quarantine
     events: Events
     record: Record
     guard: AbstractContextManager[object]
@@ -47,6 +50,7 @@ class Archive:
         end.
         """
         self.wals.retire_barman_index()
+        expected = self.door.expected()
         failures: list[StorageFailed] = []
         incomplete: list[str] = []
         for directory in (self.layout.streaming, self.layout.incoming):
@@ -54,7 +58,7 @@ class Archive:
                 if is_over():
                     return
                 try:
-                    if not self._accept(path):
+                    if not self._accept(path, expected):
                         incomplete.append(path.name)
                 except StorageFailed as failure:
                     failures.append(failure)
@@ -66,12 +70,7 @@ class Archive:
 
     def settle(self) -> None:
         """Make every waiting backup DONE whose last needed segment is here."""
-        waiting = [
-            backup
-            for backup in self.backups.of_server(self.server)
-            if backup.status is Status.WAITING_FOR_WALS
-        ]
-        for backup in waiting:
+        for backup in self.backups.waiting(self.server):
             self.look_at(backup)
 
     def look_at(self, backup: Backup) -> Backup:
@@ -139,49 +138,35 @@ class Archive:
         self._tell_done(done)
         return done
 
-    def _accept(self, path: Path) -> bool:
+    def _accept(self, path: Path, expected: Expected) -> bool:
         """False when it is left alone: somebody still writes it."""
-        match kind_of(path.name):
-            case WalKind.SEGMENT:
-                return self._accept_segment(path)
-            case WalKind.HISTORY | WalKind.LABEL:
-                self._put(path)
-            case WalKind.PARTIAL:
+        match self.door.look(path, expected):
+            case Unfinished():
+                # Its last write rings again, most likely, and the poll looks.
                 return False
-            case WalKind.UNKNOWN:
-                self._set_aside(path, "unknown", "its name is no WAL file's")
+            case Misfit(reason, why):
+                self.quarantine.set_aside(path, reason, why)
+            case Belongs(segment, segment_size):
+                self._take(path, segment, segment_size)
         return True
 
-    def _accept_segment(self, path: Path) -> bool:
-        header = read_header(path)
-        if header is None or size_of(path) != header.segment_size:
-            # Still being written, most likely: its last write rings again, and the poll looks.
-            return False
-        known = self.servers.system_id(self.server)
-        if known is not None and header.system_id != known:
-            self._set_aside(path, "foreign", f"it is WAL of system {header.system_id}, not {known}")
-            return True
-        size = header.segment_size
-        try:
-            segment = Segment.parse(path.name, size)
-        except ValueError as error:
-            self._set_aside(path, "unknown", str(error))
-            return True
-        if header.page_address != segment.number * size or header.timeline > segment.timeline:
-            why = f"its first page says {format_lsn(header.page_address)}, which is another segment"
-            self._set_aside(path, "misnamed", why)
-            return True
-        self._make_way(path.name, size)
+    def _take(self, path: Path, segment: Segment | None, segment_size: int | None) -> None:
+        if segment is None or segment_size is None or kind_of(path.name) is not WalKind.SEGMENT:
+            self._put(path)
+            return
+        self._make_way(path.name, segment_size)
         if self._put(path):
-            self.wal_runs.extend(self.server, [(segment, size)], segment_size=size, now=self.now())
+            held = [(segment, segment_size)]
+            self.wal_runs.extend(self.server, held, segment_size=segment_size, now=self.now())
             log.debug("segment archived", segment=path.name)
-        return True
 
     def _make_way(self, name: str, segment_size: int) -> None:
         """An archived segment that is not whole any more must not keep a whole one out."""
         archived = self.wals.path(name)
         if archived is not None and not self.wals.is_whole(name, segment_size):
-            self._set_aside(archived, "damaged", "it was in the archive, but it is not whole")
+            self.quarantine.set_aside(
+                archived, "damaged", "it was in the archive, but it is not whole"
+            )
 
     def _put(self, path: Path) -> bool:
         """True when the archive holds that very content; it is durable then."""
@@ -190,20 +175,8 @@ class Archive:
                 return True
             case Put.DIFFERENT:
                 why = "the archive holds another content under its name"
-                self._set_aside(path, "duplicate", why)
+                self.quarantine.set_aside(path, "duplicate", why)
                 return False
-
-    def _set_aside(self, path: Path, reason: str, why: str) -> None:
-        kept = self.wals.set_aside(path, reason)
-        self.events.add(
-            Event(
-                at=self.now(),
-                kind="WAL file set aside",
-                server=self.server,
-                facts={"file": path.name, "why": why, "kept": str(kept)},
-            )
-        )
-        log.error("WAL file set aside", file=path.name, why=why, kept=str(kept))
 
     def _found_on_disk(self, gaps: Sequence[Run], backup: Backup) -> bool:
         """The directory is the truth about WAL: take in what lies there and no row tells."""

@@ -72,7 +72,7 @@ class Rebuild:
         for segment, _ in self.wals.segments(smallest):
             path = self.wals.path(segment.name(smallest))
             header = None if path is None else read_header(path)
-            return DEFAULT_SEGMENT_SIZE if header is None else header.segment_size
+            return header.segment_size if header and header.is_wal else DEFAULT_SEGMENT_SIZE
         return DEFAULT_SEGMENT_SIZE
 
     def _adopt_wal(self) -> int:

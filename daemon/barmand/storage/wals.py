@@ -3,7 +3,6 @@
 import errno
 import os
 import re
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,8 @@ from enum import Enum, auto
 from itertools import chain, count
 from pathlib import Path
 
-from barmand.model.wal import SEGMENT_SIZES, Run, Segment, WalKind, kind_of
+from barmand.model.door import HEADER_BYTES, TEXT_BYTES, SegmentHeader, parse_header
+from barmand.model.wal import Run, Segment, WalKind, kind_of
 from barmand.storage.compression import holds_same, is_packed
 from barmand.storage.disk import at_the_disk, open_regular
 from barmand.storage.durable import (
@@ -23,9 +23,6 @@ from barmand.storage.durable import (
 )
 from barmand.storage.layout import Layout
 
-_LONG_HEADER = struct.Struct("=HHIQI4xQII")
-"""XLogLongPageHeaderData in PostgreSQL's xlog_internal.h, in the machine's own byte order."""
-_IS_LONG = 0x0002
 _FOLDER = re.compile(r"[0-9A-F]{16}")
 _REASON = re.compile(r"[a-z0-9-]{1,40}")
 _LONGEST_NAME = 180  # bytes; with stamp and reason it stays below the 255 of a file name
@@ -39,28 +36,16 @@ class Put(Enum):
     """Another content has that name; nothing was touched."""
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentHeader:
-    """What a segment says of itself on its first page."""
-
-    magic: int
-    timeline: int
-    page_address: int
-    system_id: str
-    segment_size: int
-    block_size: int
-
-
 def read_header(path: Path) -> SegmentHeader | None:
-    """None for a file that does not begin as a segment does: short, zeros, compressed."""
+    """None while it has no first page: short, or zeros."""
     with open_regular(path) as file, at_the_disk("read", path):
-        head = os.read(file, _LONG_HEADER.size)
-    if len(head) < _LONG_HEADER.size:
-        return None
-    magic, flags, timeline, address, _, system_id, size, block = _LONG_HEADER.unpack(head)
-    if not magic or not flags & _IS_LONG or size not in SEGMENT_SIZES:
-        return None
-    return SegmentHeader(magic, timeline, address, str(system_id), size, block)
+        return parse_header(os.read(file, HEADER_BYTES))
+
+
+def read_text(path: Path) -> bytes:
+    """A history or a label; of one that is too long to be either, more than such may have."""
+    with open_regular(path) as file, at_the_disk("read", path):
+        return os.read(file, TEXT_BYTES + 1)
 
 
 def size_of(path: Path) -> int:
