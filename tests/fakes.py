@@ -24,6 +24,8 @@ from barmand.operations.check import Check
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.fetch import Fetch
+from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
@@ -373,6 +375,8 @@ class Bench:
     check: Check
     take: TakeBackup
     archive: Archive
+    push: Push
+    fetch: Fetch
     delete: Delete
     restore: Restore
     restart: Restart
@@ -453,14 +457,16 @@ def bench_over(
         is_receiving=lambda: True,
         takes_pushed_wal=True,
     )
+    door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
+    quarantine = Quarantine("main", wals, catalog.events, clock)
     archive = Archive(
         server="main",
         layout=layout,
         wals=wals,
         wal_runs=catalog.wal_runs,
         backups=catalog.backups,
-        door=Door("main", catalog.servers, catalog.backups, catalog.wal_runs),
-        quarantine=Quarantine("main", wals, catalog.events, clock),
+        door=door,
+        quarantine=quarantine,
         events=catalog.events,
         record=record,
         guard=guard,
@@ -499,6 +505,16 @@ def bench_over(
             monotonic=clock.seconds,
         ),
         archive=archive,
+        push=Push(
+            server="main",
+            layout=layout,
+            wals=wals,
+            servers=catalog.servers,
+            door=door,
+            quarantine=quarantine,
+            ring_archive=lambda: rung.append("archive"),
+        ),
+        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs),
         delete=delete,
         restore=Restore(
             layout=layout,
@@ -527,5 +543,6 @@ def start_again(bench: Bench) -> None:
     bench.catalog.holds.release_all()
     bench.rebuild.run()
     bench.restart.fail_interrupted("main")
+    bench.push.forget()
     bench.restart.go_on("main", stop=Stop())
     bench.pass_wal()

@@ -114,6 +114,7 @@ class Daemon:
             with structlog.contextvars.bound_contextvars(server=kit.name):
                 _rebuild(kit)
                 kit.restart.fail_interrupted(kit.name)
+                _forget_pushes(kit)
 
     def _serve(self, house: House) -> None:
         """Directories, watches, receivers, schedules and unfinished deletions of this house."""
@@ -261,6 +262,13 @@ def _rebuild(kit: Kit) -> None:
         kit.rebuild.run()
     except StorageFailed as failure:
         log.error("catalogue not read from disk", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault
+
+
+def _forget_pushes(kit: Kit) -> None:
+    try:
+        kit.push.forget()
+    except StorageFailed as failure:
+        log.error("pushes of an earlier life not cleared", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault
 
 
 def _at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]:

@@ -23,6 +23,8 @@ from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.fetch import Fetch
+from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
@@ -82,14 +84,16 @@ class Builder:
             is_receiving=lambda: self.receivers.is_streaming(server.name),
             takes_pushed_wal=server.archiver,
         )
+        door = Door(server.name, catalog.servers, catalog.backups, catalog.wal_runs)
+        quarantine = Quarantine(server.name, wals, catalog.events, local_now)
         archive = Archive(
             server=server.name,
             layout=layout,
             wals=wals,
             wal_runs=catalog.wal_runs,
             backups=catalog.backups,
-            door=Door(server.name, catalog.servers, catalog.backups, catalog.wal_runs),
-            quarantine=Quarantine(server.name, wals, catalog.events, local_now),
+            door=door,
+            quarantine=quarantine,
             events=catalog.events,
             record=record,
             guard=guard,
@@ -130,6 +134,16 @@ class Builder:
                 monotonic=monotonic,
             ),
             archive=archive,
+            push=Push(
+                server=server.name,
+                layout=layout,
+                wals=wals,
+                servers=catalog.servers,
+                door=door,
+                quarantine=quarantine,
+                ring_archive=lambda: self.ring_archive(server.name),
+            ),
+            fetch=Fetch(server.name, layout, catalog.servers, catalog.wal_runs),
             delete=delete,
             restore=Restore(
                 layout=layout,

@@ -15,6 +15,8 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.fetch import Fetch
+from barmand.operations.push import Push
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
@@ -42,6 +44,8 @@ class Kit:
     """Where WAL is streamed from; None where it is pushed."""
     take: TakeBackup
     archive: Archive
+    push: Push
+    fetch: Fetch
     delete: Delete
     restore: Restore
     check: Check

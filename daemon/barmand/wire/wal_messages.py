@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from barmand.wire.messages import Count, Reply, Request, ServerName
+from barmand.wire.messages import Reply, Request, ServerName
 
 WalName = Annotated[str, Meta(min_length=1, max_length=255)]
 
@@ -79,7 +79,7 @@ class PeekWal(Request, frozen=True, kw_only=True):
     result = WalNamesReply
     server: ServerName
     name: WalName
-    count: Annotated[Count, Meta(le=10_000)]
+    count: Annotated[int, Meta(ge=1, le=10_000)]
 
 
 WalRequest = ArchiveWal | WalPush | GetWal | PeekWal
