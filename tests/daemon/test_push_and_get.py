@@ -1,0 +1,142 @@
+"""WAL pushed by archive_command and fetched by restore_command, on real clusters."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from daemon.asking import PUSHED, done
+from support.daemon import PROGRAMS, Daemon
+from support.postgres import Cluster, Clusters
+from support.waiting import eventually
+
+Make = Callable[..., Cluster]
+Start = Callable[..., Daemon]
+
+
+def command(folder: Path, words: str) -> str:
+    return f"{PROGRAMS / 'barmanctl'} --socket {folder / 'ctl'} {words}"
+
+
+def pushing(folder: Path) -> dict[str, object]:
+    """Settings of a cluster that archives by wal-push."""
+    return {"archive_mode": "on", "archive_command": command(folder, 'wal-push main "%p"')}
+
+
+def archived(home: Path) -> list[str]:
+    """Segments in the archive."""
+    return sorted(path.name for path in (home / "wals").rglob("*") if len(path.name) == 24)
+
+
+def pushed(home: Path, name: str) -> Path:
+    """The segment in the archive, once it is there."""
+    place = home / "wals" / name[:16] / name
+    eventually(place.is_file)
+    return place
+
+
+def restored_by(clusters: Clusters, home: Path, destination: Path, restore_command: str) -> Cluster:
+    """A cluster laid out from the last backup by hand, that recovers by `restore_command`.
+
+    It is not started yet.
+    """
+    (backup,) = (home / "base").iterdir()
+    destination.parent.mkdir(exist_ok=True)
+    os.system(f"cp -a {backup}/data {destination}")  # noqa: S605 - paths of our own
+    for name in ("pg_wal/000000*", "pg_wal/archive_status/*"):
+        for path in destination.glob(name):
+            path.unlink()
+    (destination / "recovery.signal").touch()
+    return clusters.adopt(
+        destination,
+        start=False,
+        archive_mode="off",
+        restore_command=restore_command,
+        recovery_target_timeline="latest",
+    )
+
+
+@pytest.mark.parametrize("megabytes", [1, 64])
+def test_segments_of_any_size_are_pushed(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path, megabytes: int
+) -> None:
+    cluster = make_cluster(wal_segsize=megabytes, **pushing(folder))
+    daemon_for(cluster, **PUSHED)
+    name = cluster.switch_wal()
+    assert pushed(home, name).stat().st_size == megabytes * 1024 * 1024
+    assert cluster.psql("SELECT failed_count FROM pg_stat_archiver") == "0"
+
+
+def test_a_pushed_backup_is_done_at_once(
+    make_cluster: Make, daemon_for: Start, folder: Path
+) -> None:
+    daemon = daemon_for(make_cluster(**pushing(folder)), **PUSHED)
+    view = done(daemon)
+    assert view["missing_wal_count"] == 0
+
+
+def test_a_daemon_that_is_down_costs_nothing_but_time(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path
+) -> None:
+    cluster = make_cluster(**pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED)
+    daemon.stop()
+    name = cluster.switch_wal()
+    eventually(lambda: cluster.psql("SELECT failed_count > 0 FROM pg_stat_archiver") == "t")
+    assert "no barmand at" in cluster.log.read_text()
+    daemon.start()
+    cluster.switch_wal()  # after three failures PostgreSQL waits for a minute, or for this
+    pushed(home, name)
+
+
+def test_a_cluster_recovers_by_get_wal(
+    make_cluster: Make, clusters: Clusters, daemon_for: Start, folder: Path, home: Path
+) -> None:
+    cluster = make_cluster(**pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED)
+    done(daemon)
+    cluster.psql("CREATE TABLE t AS SELECT 42 AS a")
+    pushed(home, cluster.switch_wal())
+    for number, words in enumerate(("%f %p", "%f > %p", "-p 3 %f %p")):
+        fetch = command(folder, f"get-wal main {words}")
+        if "-p" in words:
+            fetch += f" --spool {folder / 'spool'}"
+            (folder / "spool").mkdir(0o700)
+        other = restored_by(clusters, home, folder / f"r{number}" / "data", fetch)
+        other.start()
+        eventually(lambda other=other: other.psql("SELECT pg_is_in_recovery()") == "f")  # type: ignore[misc]
+        assert other.psql("SELECT a FROM t") == "42"
+        other.stop()
+
+
+def test_a_daemon_that_stops_in_mid_recovery_stops_postgresql_and_promotes_nothing(
+    make_cluster: Make, clusters: Clusters, daemon_for: Start, folder: Path, home: Path
+) -> None:
+    cluster = make_cluster(wal_segsize=1, **pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED)
+    done(daemon)
+    cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 200000) AS a")
+    last = cluster.switch_wal()
+    pushed(home, last)
+    middle = archived(home)[-3]
+    # The daemon is killed when PostgreSQL asks for one of the last segments.
+    script = folder / "restore"
+    script.write_text(
+        f'#!/bin/sh\n[ "$1" = {middle} ] && kill -9 {daemon.pid}\n'
+        f'exec {command(folder, "get-wal main")} "$1" "$2"\n'
+    )
+    script.chmod(0o755)
+    other = restored_by(clusters, home, folder / "r" / "data", f'{script} "%f" "%p"')
+    with contextlib.suppress(RuntimeError):  # it may open for readers before it gets so far
+        other.start()
+    eventually(lambda: not other.is_running)
+    assert "no barmand at" in other.log.read_text()
+    assert not list((other.data / "pg_wal").glob("00000002*"))  # no timeline of its own
+    daemon.wait()
+    daemon.start()
+    other.configure(restore_command=command(folder, 'get-wal main "%f" "%p"'))
+    other.start()
+    eventually(lambda: other.psql("SELECT pg_is_in_recovery()") == "f")
+    assert other.psql("SELECT count(*) FROM t") == "200000"
