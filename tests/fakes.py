@@ -509,7 +509,6 @@ def bench_over(
             server="main",
             layout=layout,
             wals=wals,
-            servers=catalog.servers,
             door=door,
             quarantine=quarantine,
             ring_archive=lambda: rung.append("archive"),

@@ -138,7 +138,6 @@ class Builder:
                 server=server.name,
                 layout=layout,
                 wals=wals,
-                servers=catalog.servers,
                 door=door,
                 quarantine=quarantine,
                 ring_archive=lambda: self.ring_archive(server.name),

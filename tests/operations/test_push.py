@@ -41,7 +41,10 @@ def refusal(
 
 
 def arrived(bench: Bench) -> list[str]:
-    return sorted(path.name for path in bench.layout.incoming.iterdir())
+    """Also that no half of a push is left."""
+    stage = bench.layout.incoming / ".barmand-push"
+    assert not [path for path in stage.rglob("*") if not path.is_dir()]
+    return sorted(path.name for path in bench.layout.incoming.iterdir() if path != stage)
 
 
 def aside(bench: Bench) -> list[Path]:
@@ -204,13 +207,13 @@ def test_nothing_is_pushed_onto_a_bare_mount_point(bench: Bench, tmp_path: Path)
 
 
 def test_what_a_killed_daemon_left_half_done_is_forgotten(bench: Bench) -> None:
-    stage = bench.layout.incoming / ".barmand-push-0123"
-    stage.mkdir()
+    stage = bench.layout.incoming / ".barmand-push" / "123"
+    stage.mkdir(parents=True)
     (stage / NAME).write_bytes(b"half")
     bench.pass_wal()
     assert bench.archived() == []
     bench.push.forget()
-    assert arrived(bench) == []
+    assert list(bench.layout.incoming.iterdir()) == []
 
 
 def test_the_senders_offset_does_not_count(bench: Bench, tmp_path: Path) -> None:

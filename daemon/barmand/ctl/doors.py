@@ -49,10 +49,10 @@ def quick(argv: Sequence[str]) -> int | None:
     command, positional, options = found
     path = options.get("socket") or os.environ.get("BARMAND_SOCKET") or _SOCKET
     if command == PUSH:
-        from barmand.ctl.wal_push import push  # noqa: PLC0415 - one of the two is needed
+        from barmand.ctl.wal_push import push_quickly  # noqa: PLC0415 - one of the two is needed
 
         server, file = positional
-        return told(lambda: 0 if push(path, server, file) else BUG_EXIT_CODE)
+        return told(lambda: push_quickly(path, server, file))
     from barmand.ctl.wal_get import Wanted, get  # noqa: PLC0415 - one of the two is needed
 
     wanted = Wanted(

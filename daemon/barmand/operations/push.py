@@ -6,8 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from barmand.catalog.servers import Servers
-from barmand.model.door import Belongs, Misfit, Unfinished
+from barmand.model.door import Belongs, Expected, Misfit, Unfinished
 from barmand.model.errors import Refused, StorageFailed, UsageError
 from barmand.model.wal import WalKind, kind_of
 from barmand.operations.door import Door
@@ -15,7 +14,7 @@ from barmand.operations.quarantine import Quarantine
 from barmand.storage.compression import holds_same
 from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
-from barmand.storage.staging import clear_stages, confirm, receive, settle, stage
+from barmand.storage.staging import clear_stage, confirm, settle, staged
 from barmand.storage.wals import WalArchive
 
 log = structlog.get_logger()
@@ -26,7 +25,6 @@ class Push:
     server: str
     layout: Layout
     wals: WalArchive
-    servers: Servers
     door: Door
     quarantine: Quarantine
     ring_archive: Callable[[], None]
@@ -39,52 +37,51 @@ class Push:
         """
         if kind_of(name) is WalKind.UNKNOWN:
             raise UsageError(f"{name!r} is no WAL file's name")
-        self._demand_ground()
-        with stage(self.layout.incoming, name) as staged:
-            receive(file, staged)
-            self._judge(staged)
-            return self._keep(staged)
+        expected = self.door.expected()
+        self._demand_ground(is_known=expected.system_id is not None)
+        with staged(self.layout.incoming, name, file) as pushed:
+            self._judge(pushed, expected)
+            return self._keep(pushed)
 
     def forget(self) -> None:
         """At start: what pushes of an earlier life left half done."""
         if self.layout.incoming.is_dir():
-            clear_stages(self.layout.incoming)
+            clear_stage(self.layout.incoming)
 
-    def _demand_ground(self) -> None:
+    def _demand_ground(self, *, is_known: bool) -> None:
         """Nothing is acknowledged that would lie on a bare mount point."""
-        is_known = self.servers.system_id(self.server) is not None
         why_not = complaint(self.layout, is_known=is_known)
         if why_not is not None:
             raise StorageFailed(why_not)
 
-    def _judge(self, staged: Path) -> None:
-        match self.door.look(staged):
+    def _judge(self, pushed: Path, expected: Expected) -> None:
+        match self.door.look(pushed, expected):
             case Unfinished(why):
-                raise Refused(f"{staged.name} is not whole: {why}")
+                raise Refused(f"{pushed.name} is not whole: {why}")
             case Misfit(reason, why):
-                self._refuse(staged, reason, why)
+                self._refuse(pushed, reason, why)
             case Belongs():
                 return
 
-    def _keep(self, staged: Path) -> bool:
-        name, destination = staged.name, self.layout.incoming / staged.name
+    def _keep(self, pushed: Path) -> bool:
+        name, destination = pushed.name, self.layout.incoming / pushed.name
         # In the order in which a file goes its way: what moves on while we look is seen again.
-        self._compare(self.layout.streaming / name, staged)
+        self._compare(self.layout.streaming / name, pushed)
         for place in (destination, self.wals.path(name)):
-            if place is not None and self._compare(place, staged):
+            if place is not None and self._compare(place, pushed):
                 confirm(place)
                 return False
-        settle(staged, destination)
+        settle(pushed, destination)
         self._demand_still_ours(destination)
         log.debug("WAL file pushed", file=name)
         return True
 
-    def _compare(self, place: Path, staged: Path) -> bool:
+    def _compare(self, place: Path, pushed: Path) -> bool:
         """True when the same lies there, False when nothing does that counts."""
-        same = self._is_same(place, staged)
+        same = self._is_same(place, pushed)
         if same is False and self._counts(place):
             why = f"{place.parent} holds another content under its name"
-            self._refuse(staged, "duplicate", why)
+            self._refuse(pushed, "duplicate", why)
         return same is True
 
     def _is_same(self, place: Path, pushed: Path) -> bool | None:
@@ -114,12 +111,12 @@ class Push:
         if self._counts(archived):
             raise Refused(f"{archived.parent} holds another content under {pushed.name}")
 
-    def _refuse(self, staged: Path, reason: str, why: str) -> None:
+    def _refuse(self, pushed: Path, reason: str, why: str) -> None:
         """PostgreSQL sends it again and again: one copy of it is enough, and one alarm."""
-        name = staged.name
+        name = pushed.name
         kept = next(
-            (each for each in self.wals.aside(name, reason) if holds_same(each, staged)), None
+            (each for each in self.wals.aside(name, reason) if holds_same(each, pushed)), None
         )
         if kept is None:
-            kept = self.quarantine.set_aside(staged, reason, why)
+            kept = self.quarantine.set_aside(pushed, reason, why)
         raise Refused(f"{name} is refused: {why}", hint=f"It is kept as {kept}.")

@@ -1,9 +1,9 @@
 """Where a pushed file stands until it may have its name: beside, unseen, and gone if it fails."""
 
 import os
-import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,42 +13,52 @@ from barmand.model.wal import SEGMENT_SIZES
 from barmand.storage.disk import at_the_disk, pour, rename_new, sync_directory
 from barmand.storage.durable import sync_file
 
-_STAGE = ".barmand-push-"
-"""Before a token, the folder of one push. Nobody takes what lies in it for an arrival."""
+_STAGE = ".barmand-push"
+"""Nobody takes what lies in there for an arrival."""
 
 
 @contextmanager
-def stage(incoming: Path, name: str) -> Iterator[Path]:
-    """A place for the file `name`, that nobody else uses and that is gone in the end."""
-    folder = incoming / f"{_STAGE}{secrets.token_hex(8)}"
-    with at_the_disk("make directory", folder):
-        folder.mkdir(0o700)
+def staged(incoming: Path, name: str, file: int) -> Iterator[Path]:
+    """A copy of a stranger's open file under its name, gone in the end if it is still there.
+
+    Its owner may change it meanwhile: what is judged is our copy, never the original. Not synced.
+    Raises UsageError, StorageFailed.
+    """
+    _demand_fit(file, name)
+    # Each thread has a folder of its own, so that one name may be pushed by two at once.
+    path = incoming / _STAGE / str(threading.get_native_id()) / name
     try:
-        yield folder / name
+        with at_the_disk("write", path):
+            _copy(file, path)
+        yield path
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # what is left of it goes at the next start
+        with at_the_disk("remove", path):
+            path.unlink(missing_ok=True)
 
 
-def clear_stages(incoming: Path) -> None:
+def clear_stage(incoming: Path) -> None:
     """What pushes of an earlier life left behind; none of it was acknowledged."""
-    with at_the_disk("clear", incoming):
-        for folder in incoming.glob(f"{_STAGE}*"):
+    folder = incoming / _STAGE
+    with at_the_disk("clear", folder):
+        if folder.is_dir():
             shutil.rmtree(folder)
 
 
-def receive(file: int, path: Path) -> None:
-    """Copy a stranger's open file to the new `path`. Not synced. Raises UsageError, StorageFailed.
-
-    Its owner may change it meanwhile: what is judged is our copy, never the original.
-    """
-    facts = os.fstat(file)
-    if not stat.S_ISREG(facts.st_mode):
-        raise UsageError(f"what came as {path.name} is not a regular file")
-    if facts.st_size > max(SEGMENT_SIZES):
-        raise UsageError(f"{path.name} has {facts.st_size} bytes: no WAL file has so many")
-    with at_the_disk("write", path), path.open("xb") as copy:
+def _copy(file: int, path: Path) -> None:
+    for folder in (path.parent.parent, path.parent):
+        folder.mkdir(0o700, exist_ok=True)
+    path.unlink(missing_ok=True)  # an earlier push could not remove it
+    with path.open("xb") as copy:
         for _ in pour(file, copy.fileno()):
             pass
+
+
+def _demand_fit(file: int, name: str) -> None:
+    facts = os.fstat(file)
+    if not stat.S_ISREG(facts.st_mode):
+        raise UsageError(f"what came as {name} is not a regular file")
+    if facts.st_size > max(SEGMENT_SIZES):
+        raise UsageError(f"{name} has {facts.st_size} bytes: no WAL file has so many")
 
 
 def settle(staged: Path, destination: Path) -> None:
