@@ -12,13 +12,15 @@ from barmand.catalog.memory import Catalog
 from barmand.model import backup as backups
 from barmand.model.backup import Backup, Cluster, Damage, Reason, Tablespace
 from barmand.model.compression import Compression
+from barmand.model.door import MAGICS
 from barmand.model.errors import Failure, PostgresFailed, Stopped, ToolFailed
 from barmand.model.event import Event
 from barmand.model.order import Order
+from barmand.model.packing import Packing
 from barmand.model.progress import Phase
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
-from barmand.operations.archive import Archive
+from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.copying import ByPgBasebackup
@@ -31,7 +33,9 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.taking_in import TakeIn
 from barmand.outside.postgres import Identity, Readiness, Slot
+from barmand.storage.intake import Intake
 from barmand.storage.layout import Layout
 from barmand.storage.wals import WalArchive
 
@@ -99,10 +103,16 @@ class Told:
 
 
 def wal_segment(
-    number: int, *, timeline: int = 1, size: int = MB, system_id: str = SYSTEM, fill: bytes = b"\0"
+    number: int,
+    *,
+    timeline: int = 1,
+    size: int = MB,
+    system_id: str = SYSTEM,
+    fill: bytes = b"\0",
+    major: int = 15,
 ) -> bytes:
     """A whole segment with a true first page."""
-    magic, is_long, block = 0xD110, 0x0002, 8192
+    magic, is_long, block = MAGICS[major], 0x0002, 8192
     short = struct.pack("=HHIQI4x", magic, is_long, timeline, number * size, 0)
     header = short + struct.pack("=QII", int(system_id), size, block)
     return header + fill * ((size - len(header)) // len(fill))
@@ -120,10 +130,13 @@ def lay_segment(
     size: int = MB,
     system_id: str = SYSTEM,
     fill: bytes = b"\0",
+    major: int = 15,
 ) -> Path:
     path = folder / segment_name(number, timeline=timeline, size=size)
     path.write_bytes(
-        wal_segment(number, timeline=timeline, size=size, system_id=system_id, fill=fill)
+        wal_segment(
+            number, timeline=timeline, size=size, system_id=system_id, fill=fill, major=major
+        )
     )
     return path
 
@@ -412,7 +425,8 @@ class Bench:
     def stream(self, *numbers: int, timeline: int = 1) -> None:
         """These segments arrive in streaming/."""
         for number in numbers:
-            lay_segment(self.layout.streaming, number, timeline=timeline)
+            major = self.postgres.version // 10_000
+            lay_segment(self.layout.streaming, number, timeline=timeline, major=major)
 
     def pass_wal(self) -> None:
         self.archive.run(lambda: False)
@@ -436,6 +450,8 @@ def bench_over(
     clock: FakeClock | None = None,
     minimum_redundancy: int = 0,
     is_prepared: bool = True,
+    packing: Packing | None = None,
+    batches: Batches = ALL_AT_ONCE,
 ) -> Bench:
     """As barmand.wiring puts a kit together."""
     postgres, clock = postgres or FakePostgres(), clock or FakeClock()
@@ -459,18 +475,28 @@ def bench_over(
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)
+    take_in = TakeIn(
+        server="main",
+        door=door,
+        quarantine=quarantine,
+        wals=wals,
+        intake=Intake(layout, packing),
+        wal_runs=catalog.wal_runs,
+        now=clock,
+    )
     archive = Archive(
         server="main",
         layout=layout,
         wals=wals,
         wal_runs=catalog.wal_runs,
         backups=catalog.backups,
-        door=door,
-        quarantine=quarantine,
+        take_in=take_in,
         events=catalog.events,
         record=record,
         guard=guard,
+        passing=Lock(),
         now=clock,
+        batches=batches,
     )
     delete = Delete(
         layout=layout,

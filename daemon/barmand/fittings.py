@@ -7,10 +7,13 @@ from enum import Enum
 from pathlib import Path
 
 from barmand.catalog.backups import Backups
+from barmand.model import packing as model_packing
 from barmand.model.calendar import CronSchedule
 from barmand.model.compression import Compression
 from barmand.model.order import Order
+from barmand.model.packing import Packer, Packing
 from barmand.model.secret import Conninfo
+from barmand.operations.archive import Batches
 from barmand.operations.by_files import ByFiles
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.local_files import LocalFiles
@@ -88,6 +91,15 @@ def compression_of(server: ServerSettings) -> Compression | None:
         location=server.backup_compression_location,
         format=server.backup_compression_format,
     )
+
+
+def packing_of(server: ServerSettings) -> Packing | None:
+    """How archived WAL is packed."""
+    return model_packing.packing_of(server.compression or Packer.NONE, server.compression_level)
+
+
+def batches_of(server: ServerSettings) -> Batches:
+    return Batches(server.archiver_batch_size, server.streaming_archiver_batch_size)
 
 
 def copier_of(server: ServerSettings) -> FileCopier:

@@ -154,7 +154,8 @@ class Daemon:
         self._runner.ring(f"archive {server}", self._of_kit(server, self._archive))
 
     def _archive(self, kit: Kit) -> None:
-        kit.archive.run(self._runner.stopping.is_set)
+        if kit.archive.run(self._runner.stopping.is_set).left:
+            self._ring_archive(kit.name)
 
     def _settle_rest(self, kit: Kit) -> None:
         """Deletions under way; then the archive, which has one pass at a time."""

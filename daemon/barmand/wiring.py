@@ -2,15 +2,17 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from barmand.catalog.memory import Catalog
 from barmand.fittings import (
+    batches_of,
     folders_of,
     layout_of,
     method_of,
     order_of,
+    packing_of,
     postgres_of,
     primary_of,
     receiver_of,
@@ -30,10 +32,12 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.taking_in import TakeIn
 from barmand.outside.clock import local_now, monotonic
 from barmand.service.house import House, Kit
 from barmand.service.receivers import Receivers
 from barmand.settings.schema import ServerSettings, Settings
+from barmand.storage.intake import Intake
 from barmand.storage.wals import WalArchive
 
 
@@ -45,6 +49,7 @@ class Builder:
     receivers: Receivers
     ring_archive: Callable[[str], None]
     guards: dict[str, threading.Lock]
+    passes: dict[str, threading.Lock] = field(default_factory=dict)
 
     def house(self, settings: Settings) -> House:
         forbidden = tuple(
@@ -86,18 +91,28 @@ class Builder:
         )
         door = Door(server.name, catalog.servers, catalog.backups, catalog.wal_runs)
         quarantine = Quarantine(server.name, wals, catalog.events, local_now)
+        take_in = TakeIn(
+            server=server.name,
+            door=door,
+            quarantine=quarantine,
+            wals=wals,
+            intake=Intake(layout, packing_of(server)),
+            wal_runs=catalog.wal_runs,
+            now=local_now,
+        )
         archive = Archive(
             server=server.name,
             layout=layout,
             wals=wals,
             wal_runs=catalog.wal_runs,
             backups=catalog.backups,
-            door=door,
-            quarantine=quarantine,
+            take_in=take_in,
             events=catalog.events,
             record=record,
             guard=guard,
+            passing=self.passes.setdefault(server.name, threading.Lock()),
             now=local_now,
+            batches=batches_of(server),
         )
         delete = Delete(
             layout=layout,

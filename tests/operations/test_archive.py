@@ -199,8 +199,7 @@ def test_another_history_of_the_same_timeline_is_set_aside(bench: Bench) -> None
 
 def test_a_pass_ends_between_two_files_when_it_is_over(bench: Bench) -> None:
     bench.stream(7, 8, 9)
-    answers = iter([False, True])
-    bench.archive.run(lambda: next(answers))
+    bench.archive.run(Stop(after=1).is_set)
     assert bench.archived() == [segment_name(7)]
     assert len(arrivals(bench)) == 2
 

@@ -144,6 +144,15 @@ def test_a_partial_segment_is_handed_out_only_when_asked_for(bench: Bench) -> No
     assert fetch(bench, partial=True) == wal_segment(7)
 
 
+def test_a_partial_segment_that_postgresql_pushed_is_found_in_the_archive(bench: Bench) -> None:
+    (bench.layout.incoming / f"{NAME}.partial").write_bytes(wal_segment(7))
+    assert fetch(bench, partial=True) == wal_segment(7)
+    bench.pass_wal()
+    assert bench.archived() == [f"{NAME}.partial"]
+    assert fetch(bench, partial=True) == wal_segment(7)
+    assert bench.fetch.run("00000002.history", partial=True) is None
+
+
 def test_a_short_partial_segment_is_filled_with_zeros(bench: Bench) -> None:
     content = wal_segment(7, fill=b"r")[: MB // 2]
     (bench.layout.streaming / f"{NAME}.partial").write_bytes(content)

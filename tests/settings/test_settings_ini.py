@@ -447,7 +447,8 @@ def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "compression = gzip",
+        "compression = custom",
+        "custom_compression_filter = gzip -c",
         "retention_policy = REDUNDANCY 3",
         "pre_backup_script = /bin/true",
         "post_wal_delete_retry_script = /bin/true",
@@ -491,10 +492,10 @@ def test_what_is_barmans_default_anyway_is_not_worth_a_word(etc: Etc, line: str)
 
 def test_what_is_not_carried_in_the_global_section_is_told_once(etc: Etc) -> None:
     settings = etc.read(
-        f"{GLOBAL}compression = gzip\nparallel_jobs = 2\n[a]\n{SERVER}[b]\n{SERVER}"
+        f"{GLOBAL}custom_compression_magic = 0x1f\nparallel_jobs = 2\n[a]\n{SERVER}[b]\n{SERVER}"
     )
     assert [(warning.section, warning.key) for warning in settings.warnings] == [
-        ("barmand", "compression"),
+        ("barmand", "custom_compression_magic"),
         ("barmand", "parallel_jobs"),
     ]
 

@@ -44,7 +44,7 @@ def test_a_word_that_is_no_id_never_becomes_a_path(word: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../../x", SEGMENT.lower(), SEGMENT[:23], SEGMENT + "0", f"{SEGMENT}.partial", "", "a\0b"],
+    ["../../x", SEGMENT.lower(), SEGMENT[:23], SEGMENT + "0", f"{SEGMENT}.part", "", "a\0b"],
 )
 def test_a_word_that_is_no_wal_name_never_becomes_a_path(name: str) -> None:
     with pytest.raises(ValueError, match="WAL"):

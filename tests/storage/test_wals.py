@@ -151,14 +151,16 @@ def test_packed_by_barman_and_arrived_plain_is_the_same(archive: WalArchive, pac
         lzma.compress(b"wal")[:14] + b"damage damage",
     ],
 )
-def test_what_cannot_be_unpacked_counts_as_different(archive: WalArchive, packed: bytes) -> None:
+def test_what_cannot_be_unpacked_is_damaged(archive: WalArchive, packed: bytes) -> None:
     stored(archive, packed)
-    assert archive.put(arrived(archive, b"wal")) is Put.DIFFERENT
+    source = arrived(archive, b"wal")
+    assert archive.put(source) is Put.DAMAGED
+    assert source.read_bytes() == b"wal"
 
 
 def test_a_stored_directory_cannot_be_compared(archive: WalArchive) -> None:
     archive.layout.wal(NAME).mkdir(parents=True)
-    with pytest.raises(StorageFailed, match="cannot compare"):
+    with pytest.raises(StorageFailed, match="cannot read"):
         archive.put(arrived(archive, b"wal"))
 
 
@@ -166,7 +168,7 @@ def test_a_name_that_is_no_wal_is_never_stored(archive: WalArchive) -> None:
     with pytest.raises(ValueError, match="WAL"):
         archive.put(arrived(archive, b"x", "nonsense"))
     assert not archive.holds("../../etc/passwd")
-    assert archive.path(f"{NAME}.partial") is None
+    assert archive.path(f"{NAME}.part") is None
 
 
 def test_an_archive_that_is_gone_does_not_say_that_it_holds_nothing(archive: WalArchive) -> None:
@@ -233,10 +235,13 @@ def test_half_of_a_directory_with_small_segments_stays(archive: WalArchive) -> N
 def test_what_is_no_segment_is_never_removed(archive: WalArchive) -> None:
     stored(archive, b"1")
     stored(archive, b"history", "00000001.history")
-    strange = stored(archive, b"1").with_name(f"{NAME}.partial")
+    half = stored(archive, b"1").with_name(f"{NAME}.partial")
+    half.touch()
+    strange = half.with_name(f"{NAME}.part")
     strange.touch()
     assert archive.remove([Run(1, 0, 10**9)], DEFAULT_SEGMENT_SIZE) == 1
     assert strange.exists()
+    assert not half.exists()
     assert archive.histories() == ["00000001.history"]
 
 

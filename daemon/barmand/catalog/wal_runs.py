@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Delete, Row, delete, func, insert, select
 
 from barmand.catalog import rows
 from barmand.catalog.database import Database
-from barmand.model.wal import Run, Segment
+from barmand.model.wal import Run, Segment, runs_of
 
 _runs = rows.wal_runs
 
@@ -32,6 +32,12 @@ class WalRuns:
                 .order_by(_runs.c.timeline, _runs.c.first)
             )
             return [Run(row.timeline, row.first, row.last) for row in found]
+
+    def near(self, server: str, needed: Run) -> Sequence[Run]:
+        """What is held of these segments."""
+        with self.database.reading() as connection:
+            rows_near = _near(connection, server, needed)
+        return [Run(row.timeline, row.first, row.last) for row in rows_near]
 
     def count(self, server: str) -> int:
         """How many segments we hold."""
@@ -65,11 +71,21 @@ class WalRuns:
     def extend(
         self, server: str, held: Iterable[tuple[Segment, int]], *, segment_size: int, now: datetime
     ) -> None:
-        """Take in segments with their bytes on disk; one that is held already changes nothing."""
+        """Take in segments with their bytes on disk; one that is held already changes nothing.
+
+        The price is that of the unbroken runs among them, whatever is held.
+        """
+        sizes = dict(held)
         with self.database.writing() as connection:
-            for segment, size in held:
-                held_now = _Held(segment, size, segment_size)
-                _take_in(connection, server, held_now, now)
+            for run, total in runs_of(sorted(sizes.items())):
+                near = _near(connection, server, run)
+                if any(row.first <= run.last and run.first <= row.last for row in near):
+                    for each in run.segments():
+                        one = Run(each.timeline, each.number, each.number)
+                        held_now = _Held(one, sizes[each], segment_size, now)
+                        _take_in(connection, server, held_now)
+                else:
+                    _join(connection, server, near, _Held(run, total, segment_size, now))
 
     def adopt(
         self, server: str, held: Iterable[tuple[Run, int]], *, segment_size: int, now: datetime
@@ -98,36 +114,45 @@ class WalRuns:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    segment: Segment
+    run: Run
     bytes: int
     segment_size: int
+    now: datetime
 
 
-def _take_in(connection: Connection, server: str, held: _Held, now: datetime) -> None:
-    timeline, number = held.segment.timeline, held.segment.number
-    near = connection.execute(
+def _near(connection: Connection, server: str, run: Run) -> Sequence[Row[Any]]:
+    """What overlaps with a run or lies next to it."""
+    return connection.execute(
         select(_runs)
         .where(
             _runs.c.server == server,
-            _runs.c.timeline == timeline,
-            _runs.c.first <= number + 1,
-            _runs.c.last >= number - 1,
+            _runs.c.timeline == run.timeline,
+            _runs.c.first <= run.last + 1,
+            _runs.c.last >= run.first - 1,
         )
         .order_by(_runs.c.first)
     ).all()
-    if any(row.first <= number <= row.last for row in near):
-        return
+
+
+def _take_in(connection: Connection, server: str, held: _Held) -> None:
+    """One segment, unless it is held."""
+    near = _near(connection, server, held.run)
+    if not any(row.first <= held.run.first <= row.last for row in near):
+        _join(connection, server, near, held)
+
+
+def _join(connection: Connection, server: str, near: Sequence[Row[Any]], held: _Held) -> None:
     for row in near:
         connection.execute(_same(row))
     connection.execute(
         insert(_runs).values(
             server=server,
-            timeline=timeline,
-            first=min([number, *(row.first for row in near)]),
-            last=max([number, *(row.last for row in near)]),
+            timeline=held.run.timeline,
+            first=min([held.run.first, *(row.first for row in near)]),
+            last=max([held.run.last, *(row.last for row in near)]),
             segment_size=held.segment_size,
             bytes=held.bytes + sum(row.bytes for row in near),
-            changed_at=now,
+            changed_at=held.now,
         )
     )
 

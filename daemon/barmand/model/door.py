@@ -17,7 +17,7 @@ _LONG_HEADER = struct.Struct("=HHIQI4xQII")
 HEADER_BYTES = _LONG_HEADER.size
 _IS_LONG = 0x0002
 
-_MAGICS = {
+MAGICS = {
     10: 0xD097,
     11: 0xD098,
     12: 0xD101,
@@ -184,10 +184,10 @@ def _judge_origin(header: SegmentHeader, expected: Expected) -> Misfit | None:
 
 def _is_of(magic: int, major: int) -> bool:
     """Of a major version that came after this table, only what is older is known."""
-    known = _MAGICS.get(major)
+    known = MAGICS.get(major)
     if known is not None:
         return magic == known
-    return magic > max(_MAGICS.values()) if major > max(_MAGICS) else magic not in _MAGICS.values()
+    return magic > max(MAGICS.values()) if major > max(MAGICS) else magic not in MAGICS.values()
 
 
 def _judge_place(name: str, header: SegmentHeader) -> Verdict:

@@ -11,21 +11,39 @@ from barmand.catalog.backups import Backups
 from barmand.catalog.events import Events
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Status
-from barmand.model.door import Belongs, Expected, Misfit, Unfinished
-from barmand.model.errors import StorageFailed
 from barmand.model.event import Event
-from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of, missing, runs_of
-from barmand.operations.door import Door
+from barmand.model.wal import Run, Segment, format_lsn, missing, runs_of
 from barmand.operations.ports import Clock
-from barmand.operations.quarantine import Quarantine
 from barmand.operations.record import Record
+from barmand.operations.taking_in import TakeIn, Taken
 from barmand.storage.arrivals import arrivals
 from barmand.storage.layout import Layout
-from barmand.storage.wals import Put, WalArchive, size_of
+from barmand.storage.wals import WalArchive, size_of
 
 log = structlog.get_logger()
 
 NAMED_SEGMENTS = 10
+GROUP_FILES = 64
+GROUP_BYTES = 512 * 1024 * 1024
+"""What shares one transaction and one syncing of directories; a backup waits no longer for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How many files one pass takes from each directory; 0 is all."""
+
+    incoming: int = 0
+    streaming: int = 0
+
+
+ALL_AT_ONCE = Batches()
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    archived: int
+    left: int
+    """For the next pass: what its batch had no room for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +53,60 @@ class Archive:
     wals: WalArchive
     wal_runs: WalRuns
     backups: Backups
-    door: Door
-    quarantine: Quarantine
+    take_in: TakeIn
     events: Events
     record: Record
     guard: AbstractContextManager[object]
+    passing: AbstractContextManager[object]
     now: Clock
+    batches: Batches = ALL_AT_ONCE
 
-    def run(self, is_over: Callable[[], bool]) -> None:
-        """One pass: all that has arrived, then the backups that wait.
+    def run(self, is_over: Callable[[], bool]) -> Passed:
+        """One pass: what has arrived, then the backups that wait.
 
         One pass at a time a server; `is_over` ends it between two files. A file that cannot be
         taken stays where it is and does not hold up the others; the first failure is raised at the
         end.
         """
-        self.wals.retire_barman_index()
-        expected = self.door.expected()
-        failures: list[StorageFailed] = []
-        incomplete: list[str] = []
-        for directory in (self.layout.streaming, self.layout.incoming):
-            for path in arrivals(directory):
-                if is_over():
-                    return
-                try:
-                    if not self._accept(path, expected):
-                        incomplete.append(path.name)
-                except StorageFailed as failure:
-                    failures.append(failure)
-        if incomplete:
-            self._tell_once("WAL segment incomplete", {"segments": incomplete[:NAMED_SEGMENTS]})
-        self.settle()
-        if failures:
-            raise failures[0]
+        with self.passing:
+            self.wals.retire_barman_index()
+            taken = Taken()
+            left = self._take_all(taken, is_over)
+            if is_over():
+                return Passed(len(taken.archived), left)
+            if taken.unfinished:
+                facts: dict[str, object] = {"segments": taken.unfinished[:NAMED_SEGMENTS]}
+                self._tell_once("WAL segment incomplete", facts)
+            self.settle()
+        if taken.failures:
+            raise taken.failures[0]
+        return Passed(len(taken.archived), left)
+
+    def _take_all(self, taken: Taken, is_over: Callable[[], bool]) -> int:
+        """How many files are left for the next pass, beyond the batches."""
+        left = 0
+        for directory, batch in (
+            (self.layout.streaming, self.batches.streaming),
+            (self.layout.incoming, self.batches.incoming),
+        ):
+            waiting = arrivals(directory, takes_partial=directory == self.layout.incoming)
+            room = batch or len(waiting)
+            while waiting and room and not is_over():
+                group = _group(waiting, room, is_over)
+                del waiting[: len(group)]
+                now = self.take_in.run(group)
+                # What could not be taken leaves its room to the others.
+                room -= len(group) - len(now.unfinished) - len(now.failures)
+                taken.add(now)
+                self._settle_complete(now)
+            left += len(waiting)
+        return left
+
+    def _settle_complete(self, now: Taken) -> None:
+        """At once after each group: no backup waits for the rest of a long queue."""
+        for backup in self.backups.waiting(self.server) if now.archived else ():
+            if not self.missing(backup):
+                self.look_at(backup)
 
     def settle(self) -> None:
         """Make every waiting backup DONE whose last needed segment is here."""
@@ -86,7 +126,9 @@ class Archive:
     def missing(self, backup: Backup) -> list[Run]:
         """The segments that the backup needs and the archive does not have."""
         needed = backup.needed()
-        return [] if needed is None else missing(needed, list(self.wal_runs.of_server(self.server)))
+        return (
+            [] if needed is None else missing(needed, list(self.wal_runs.near(self.server, needed)))
+        )
 
     def heal(self) -> None:
         """At start: take in what lies in the archive, unknown to the catalogue.
@@ -97,6 +139,8 @@ class Archive:
         size = self.wal_runs.segment_size(self.server)
         if size is None:
             return
+        with self.passing:
+            self.wals.clear_leftovers()
         known = list(self.wal_runs.of_server(self.server))
         lost = [
             (segment, count)
@@ -112,7 +156,7 @@ class Archive:
         needed, cluster = backup.needed(), backup.cluster
         if needed is None or cluster is None or backup.status not in RESTORABLE:
             return
-        held = self.wal_runs.of_server(self.server)
+        held = self.wal_runs.near(self.server, needed)
         lost = [
             segment
             for segment in needed.segments()
@@ -137,46 +181,6 @@ class Archive:
         done = self.record.move(backup, backup.secured(self.now()))
         self._tell_done(done)
         return done
-
-    def _accept(self, path: Path, expected: Expected) -> bool:
-        """False when it is left alone: somebody still writes it."""
-        match self.door.look(path, expected):
-            case Unfinished():
-                # Its last write rings again, most likely, and the poll looks.
-                return False
-            case Misfit(reason, why):
-                self.quarantine.set_aside(path, reason, why)
-            case Belongs(segment, segment_size):
-                self._take(path, segment, segment_size)
-        return True
-
-    def _take(self, path: Path, segment: Segment | None, segment_size: int | None) -> None:
-        if segment is None or segment_size is None or kind_of(path.name) is not WalKind.SEGMENT:
-            self._put(path)
-            return
-        self._make_way(path.name, segment_size)
-        if self._put(path):
-            held = [(segment, segment_size)]
-            self.wal_runs.extend(self.server, held, segment_size=segment_size, now=self.now())
-            log.debug("segment archived", segment=path.name)
-
-    def _make_way(self, name: str, segment_size: int) -> None:
-        """An archived segment that is not whole any more must not keep a whole one out."""
-        archived = self.wals.path(name)
-        if archived is not None and not self.wals.is_whole(name, segment_size):
-            self.quarantine.set_aside(
-                archived, "damaged", "it was in the archive, but it is not whole"
-            )
-
-    def _put(self, path: Path) -> bool:
-        """True when the archive holds that very content; it is durable then."""
-        match self.wals.put(path):
-            case Put.STORED | Put.SAME:
-                return True
-            case Put.DIFFERENT:
-                why = "the archive holds another content under its name"
-                self.quarantine.set_aside(path, "duplicate", why)
-                return False
 
     def _found_on_disk(self, gaps: Sequence[Run], backup: Backup) -> bool:
         """The directory is the truth about WAL: take in what lies there and no row tells."""
@@ -219,6 +223,17 @@ class Archive:
                 seconds=round(backup.copied.copy_seconds, 1),
                 waited_seconds=round((self.now() - backup.copied_at).total_seconds(), 1),
             )
+
+
+def _group(waiting: Sequence[Path], room: int, is_over: Callable[[], bool]) -> list[Path]:
+    """The next files to be taken together, one at least."""
+    group, total = [waiting[0]], 0
+    for path in waiting[1 : min(room, GROUP_FILES)]:
+        total += size_of(group[-1])
+        if total >= GROUP_BYTES or is_over():
+            break
+        group.append(path)
+    return group
 
 
 def names_of(gaps: Sequence[Run], segment_size: int, most: int) -> list[str]:

@@ -8,7 +8,7 @@ from barmand.catalog.servers import Servers
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.door import Expected, Misfit, Verdict, judge, judge_history, judge_label
 from barmand.model.wal import WalKind, kind_of
-from barmand.storage.wals import read_header, read_text, size_of
+from barmand.storage.wals import look_into, read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Door:
         wanted = expected or self.expected()
         match kind_of(path.name):
             case WalKind.SEGMENT | WalKind.PARTIAL:
-                return judge(path.name, read_header(path), size_of(path), wanted)
+                return judge(path.name, *look_into(path), wanted)
             case WalKind.HISTORY:
                 return judge_history(path.name, read_text(path))
             case WalKind.LABEL:

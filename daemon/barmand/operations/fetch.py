@@ -104,20 +104,24 @@ class Fetch:
         """In the order in which a file goes its way: what moves on while we look is seen again."""
         found: list[tuple[Place, Opened]] = []
         for place, path in self._places(name, partial=partial):
-            opened = None if path is None else open_wal(path)
+            opened = open_wal(path)
             if opened is not None:
                 files.callback(opened.close)
                 found.append((place, opened))
         return found
 
-    def _places(self, name: str, *, partial: bool) -> list[tuple[Place, Path | None]]:
+    def _places(self, name: str, *, partial: bool) -> list[tuple[Place, Path]]:
         layout = self.layout
-        folders = (layout.streaming, layout.incoming) if partial else ()
+        begun: list[tuple[Place, Path]] = []
+        if partial and kind_of(name) is WalKind.SEGMENT:
+            label = f"{name}.partial"
+            folders = (layout.streaming, layout.incoming, layout.wal(label).parent)
+            begun = [(Place.PARTIAL, folder / label) for folder in folders]
         return [
-            *((Place.PARTIAL, folder / f"{name}.partial") for folder in folders),
+            *begun,
             (Place.STREAMING, layout.streaming / name),
             (Place.INCOMING, layout.incoming / name),
-            (Place.ARCHIVE, None if kind_of(name) is WalKind.PARTIAL else self.layout.wal(name)),
+            (Place.ARCHIVE, layout.wal(name)),
         ]
 
 

@@ -11,10 +11,11 @@ from barmand.model.errors import Refused, StorageFailed, UsageError
 from barmand.model.wal import WalKind, kind_of
 from barmand.operations.door import Door
 from barmand.operations.quarantine import Quarantine
-from barmand.storage.compression import holds_same
+from barmand.storage.durable import sync_file
 from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
-from barmand.storage.staging import clear_stage, confirm, settle, staged
+from barmand.storage.packing import Damaged, holds_same
+from barmand.storage.staging import clear_stage, confirm, name_it, staged
 from barmand.storage.wals import WalArchive
 
 log = structlog.get_logger()
@@ -65,14 +66,14 @@ class Push:
 
     def _keep(self, pushed: Path) -> bool:
         name, destination = pushed.name, self.layout.incoming / pushed.name
+        sync_file(pushed)  # before we look, so that nothing slow comes between look and name
         # In the order in which a file goes its way: what moves on while we look is seen again.
         self._compare(self.layout.streaming / name, pushed)
         for place in (destination, self.wals.path(name)):
             if place is not None and self._compare(place, pushed):
                 confirm(place)
                 return False
-        settle(pushed, destination)
-        self._demand_still_ours(destination)
+        name_it(pushed, destination)
         log.debug("WAL file pushed", file=name)
         return True
 
@@ -88,6 +89,8 @@ class Push:
         """None when nothing lies there."""
         try:
             return holds_same(place, pushed) if place.exists() else None
+        except Damaged:
+            return False
         except StorageFailed:
             if place.exists():
                 raise
@@ -102,14 +105,6 @@ class Push:
         if place.parent == self.layout.incoming:
             self.quarantine.set_aside(place, "unfinished", "it was half a file when a whole came")
         return False
-
-    def _demand_still_ours(self, pushed: Path) -> None:
-        """Another one may have gone its whole way into the archive since we looked there."""
-        archived = self.wals.path(pushed.name)
-        if archived is None or self._is_same(archived, pushed) is not False:
-            return
-        if self._counts(archived):
-            raise Refused(f"{archived.parent} holds another content under {pushed.name}")
 
     def _refuse(self, pushed: Path, reason: str, why: str) -> None:
         """PostgreSQL sends it again and again: one copy of it is enough, and one alarm."""

@@ -39,7 +39,5 @@ class WalDesk:
                 yield wal_doors.peeked(house.kit(request.server), request)
 
     def _archive(self, kit: Kit) -> Reply:
-        before = self.catalog.wal_runs.count(kit.name)
-        kit.archive.run(self.runner.stopping.is_set)
-        archived = self.catalog.wal_runs.count(kit.name) - before
-        return ArchivedReply(server=kit.name, archived=archived)
+        passed = kit.archive.run(self.runner.stopping.is_set)
+        return ArchivedReply(server=kit.name, archived=passed.archived)

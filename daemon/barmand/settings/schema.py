@@ -22,8 +22,10 @@ from barmand.model.compression import (
     Location,
 )
 from barmand.model.order import Reuse
+from barmand.model.packing import Effort, Level, Packer
 from barmand.settings.values import (
     FALSE,
+    LEVEL,
     TRUE,
     ApplicationName,
     Bandwidth,
@@ -317,6 +319,26 @@ class ServerSettings:
         CreateSlot, choice(CreateSlot), Doc("With auto, a missing slot is made.")
     ] = CreateSlot.MANUAL
 
+    compression: Annotated[
+        Packer | None,
+        choice(Packer),
+        Doc(
+            "How archived WAL is packed; what arrives packed stays as it is. pigz, pygzip and "
+            "pybzip2 are other words for gzip and bzip2; custom is not carried."
+        ),
+    ] = Packer.NONE
+    compression_level: Annotated[
+        Level,
+        LEVEL,
+        Doc("gzip, bzip2 and xz have 1 to 9, zstd -22 to 22, lz4 0 to 16; snappy has none."),
+    ] = Effort.MEDIUM
+    archiver_batch_size: Annotated[
+        int, whole(0, 1_000_000), Doc("How many pushed files one pass archives; 0 is all.")
+    ] = 0
+    streaming_archiver_batch_size: Annotated[
+        int, whole(0, 1_000_000), Doc("How many streamed files one pass archives; 0 is all.")
+    ] = 0
+
     backup_directory: Annotated[
         Folder,
         Derived("{barman_home}/{name}"),
@@ -428,12 +450,11 @@ _HOOKS = {
     for phase in ("pre", "post")
     for retry in ("", "_retry")
 }
-_STORED_PLAIN = "WAL is stored uncompressed for now"
+_OWN_FILTERS = "filters of your own are not run"
 _NO_PRUNING = "nothing is deleted by itself yet"
 _NO_AGE_CHECK = "the check does not look at ages, sizes and queues yet"
 _BY_SYSTEMD = "the service manager decides this for a daemon"
 _NO_LOCKS = "one daemon needs no lock files"
-_ALL_AT_ONCE = "WAL is archived as it comes, without batches"
 _AT_RESTORE = "not used by this version's restore"
 _NO_MODELS = "models are not carried"
 
@@ -469,17 +490,13 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "cloud_staging_directory": NotCarried("backups go to a local disk only"),
     "cloud_staging_max_size": NotCarried("backups go to a local disk only"),
     # WAL
-    "archiver_batch_size": NotCarried(_ALL_AT_ONCE, _except("0")),
-    "streaming_archiver_batch_size": NotCarried(_ALL_AT_ONCE, _except("0")),
     "xlogdb_directory": NotCarried(
         "the archive needs no index file; run `barman rebuild-xlogdb` when you go back to Barman",
         _except("{wals_directory}"),
     ),
-    "compression": NotCarried(_STORED_PLAIN, _except("none")),
-    "compression_level": NotCarried(_STORED_PLAIN, _except("medium")),
-    "custom_compression_filter": NotCarried(_STORED_PLAIN),
-    "custom_compression_magic": NotCarried(_STORED_PLAIN),
-    "custom_decompression_filter": NotCarried(_STORED_PLAIN),
+    "custom_compression_filter": NotCarried(_OWN_FILTERS),
+    "custom_compression_magic": NotCarried(_OWN_FILTERS),
+    "custom_decompression_filter": NotCarried(_OWN_FILTERS),
     # keeping
     "retention_policy": NotCarried(_NO_PRUNING, _except("none")),
     "retention_policy_mode": NotCarried(_NO_PRUNING, _except("auto")),

@@ -9,6 +9,7 @@ from typing import Any
 
 from barmand.model.compression import Compression
 from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
+from barmand.model.packing import Packer, packing_of
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     NOT_CARRIED,
@@ -131,6 +132,7 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
     _refuse_unsafe(server)
     _judge_method(server)
     _judge_compression(server)
+    _judge_packing(server)
     _judge_archivers(server)
     return server
 
@@ -222,6 +224,21 @@ def _judge_compression(server: Section) -> None:
         )
         for field_name, message in compression.problems():
             server.problem(f"{_COMPRESSION_PREFIX}{field_name}", message)
+
+
+def _judge_packing(server: Section) -> None:
+    values = server.values
+    if not {"compression", "compression_level"} <= values.keys():
+        return  # what could not be read is the problem to tell
+    packer = values["compression"] or Packer.NONE
+    if packer is Packer.CUSTOM:
+        values["compression"] = Packer.NONE
+        server.warn("compression", "is not carried: custom. WAL is stored as it comes")
+        return
+    try:
+        packing_of(packer, values["compression_level"])
+    except ValueError as error:
+        server.problem("compression_level", str(error))
 
 
 def _judge_archivers(server: Section) -> None:

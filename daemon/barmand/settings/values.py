@@ -13,6 +13,7 @@ from typing import Annotated
 
 from barmand.model.calendar import CronSchedule
 from barmand.model.order import TablespaceLimit
+from barmand.model.packing import HIGHEST_LEVEL, LOWEST_LEVEL, Effort, Level
 from barmand.model.secret import Conninfo
 
 TRUE = frozenset({"on", "true", "yes", "1"})
@@ -219,3 +220,15 @@ def write(value: object) -> str:
 def _write_span(total: int) -> str:
     unit = next(unit for unit in ("d", "h", "m", "s") if total % _SPAN_SECONDS[unit] == 0)
     return f"{total // _SPAN_SECONDS[unit]}{unit}"
+
+
+def _level(text: str) -> Level:
+    if text.casefold() in Effort.__members__.values():
+        return Effort(text.casefold())
+    if not _INTEGER.fullmatch(text) or not LOWEST_LEVEL <= int(text) <= HIGHEST_LEVEL:
+        allowed = f"low, medium, high, or from {LOWEST_LEVEL} to {HIGHEST_LEVEL}"
+        raise ValueError(f"must be {allowed}, not {text!r}")
+    return int(text)
+
+
+LEVEL = Kind(f"low, medium, high, or {LOWEST_LEVEL} to {HIGHEST_LEVEL}", _level)

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,12 +67,18 @@ def sync_directory(path: Path) -> None:
     with at_the_disk("sync", path):
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            os.fsync(directory)
+            sync_open(directory, path)
         except OSError as error:
             if error.errno != errno.EINVAL:  # some network file systems sync entries by themselves
                 raise
         finally:
             os.close(directory)
+
+
+def sync_open(file: int, path: Path) -> None:
+    """What was written to an open file is on disk. OSError."""
+    sys.audit("barmand.fsync", str(path))
+    os.fsync(file)
 
 
 def sync_file_system(directory: Path) -> None:
@@ -88,6 +95,7 @@ def rename_new(source: Path, destination: Path) -> None:
 
     Where it cannot (NFS) we look first: only one thread at a time archives for a server. OSError.
     """
+    sys.audit("os.rename", source, destination, -1, -1)  # as Python tells of its own renames
     try:
         _demand(
             _LIBC.renameat2(

@@ -18,6 +18,7 @@ from barmand.storage.disk import (
     pour,
     rename_new,
     sync_directory,
+    sync_open,
 )
 from barmand.storage.trees import copy_tree, remove_tree, sync_tree, tree_size
 
@@ -44,7 +45,7 @@ def write_whole(path: Path, data: bytes) -> None:
             with beside.open("xb") as file:
                 file.write(data)
                 file.flush()
-                os.fsync(file.fileno())
+                sync_open(file.fileno(), beside)
             beside.replace(path)
         sync_directory(path.parent)
 
@@ -58,7 +59,7 @@ def move_whole(source: Path, destination: Path) -> int:
     with at_the_disk("move to", destination):
         with open_regular(source) as file:
             size = os.fstat(file).st_size
-            os.fsync(file)
+            sync_open(file, source)
         try:
             rename_new(source, destination)
         except OSError as error:
@@ -82,7 +83,7 @@ def copy_whole(source: Path, destination: Path) -> int:
                 size = sum(pour(original, file.fileno()))
                 facts = os.fstat(original)
                 os.utime(file.fileno(), ns=(facts.st_atime_ns, facts.st_mtime_ns))
-                os.fsync(file.fileno())
+                sync_open(file.fileno(), beside)
             rename_new(beside, destination)
         sync_directory(destination.parent)
         return size
@@ -113,7 +114,7 @@ def remove_file(path: Path) -> None:
 
 def sync_file(path: Path) -> None:
     with at_the_disk("sync", path), open_regular(path) as file:
-        os.fsync(file)
+        sync_open(file, path)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Layout:
 
     def wal(self, name: str) -> Path:
         match kind_of(name):
-            case WalKind.SEGMENT | WalKind.LABEL:
+            case WalKind.SEGMENT | WalKind.PARTIAL | WalKind.LABEL:
                 return self.wals / name[:16] / name
             case WalKind.HISTORY:
                 return self.wals / name

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.errors import Refused
-from barmand.storage.compression import unpack
 from barmand.storage.disk import Stop, at_the_disk
 from barmand.storage.durable import (
     copy_tree,
@@ -20,6 +19,7 @@ from barmand.storage.durable import (
 )
 from barmand.storage.manifest import NAME as MANIFEST
 from barmand.storage.packed import Archive
+from barmand.storage.packing import unpack
 from barmand.storage.promises import Promises
 from barmand.storage.trees import Owner
 

@@ -61,9 +61,8 @@ def _demand_fit(file: int, name: str) -> None:
         raise UsageError(f"{name} has {facts.st_size} bytes: no WAL file has so many")
 
 
-def settle(staged: Path, destination: Path) -> None:
-    """To its own name, durably. Refuses to overwrite: StorageFailed."""
-    sync_file(staged)
+def name_it(staged: Path, destination: Path) -> None:
+    """Its own name for a synced file, durably. Refuses to overwrite: StorageFailed."""
     with at_the_disk("write", destination):
         rename_new(staged, destination)
     sync_directory(destination.parent)

@@ -6,40 +6,37 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import Enum, auto
 from itertools import chain, count
 from pathlib import Path
 
 from barmand.model.door import HEADER_BYTES, TEXT_BYTES, SegmentHeader, parse_header
 from barmand.model.wal import Run, Segment, WalKind, kind_of
-from barmand.storage.compression import holds_same, is_packed
 from barmand.storage.disk import at_the_disk, open_regular
-from barmand.storage.durable import (
-    make_directory,
-    move_whole,
-    remove_file,
-    sync_directory,
-    sync_file,
-)
+from barmand.storage.durable import move_whole, sync_directory
+from barmand.storage.intake import Intake, Put, is_beside
 from barmand.storage.layout import Layout
+from barmand.storage.packing import Damaged, content_of, is_packed
 
 _FOLDER = re.compile(r"[0-9A-F]{16}")
 _REASON = re.compile(r"[a-z0-9-]{1,40}")
 _LONGEST_NAME = 180  # bytes; with stamp and reason it stays below the 255 of a file name
 
 
-class Put(Enum):
-    STORED = auto()
-    SAME = auto()
-    """It was there already, byte for byte; the source is gone."""
-    DIFFERENT = auto()
-    """Another content has that name; nothing was touched."""
-
-
 def read_header(path: Path) -> SegmentHeader | None:
     """None while it has no first page: short, or zeros."""
     with open_regular(path) as file, at_the_disk("read", path):
         return parse_header(os.read(file, HEADER_BYTES))
+
+
+def look_into(path: Path) -> tuple[SegmentHeader | None, int]:
+    """A segment's header and bytes, once unpacked. None and no bytes where it ends too early."""
+    if not is_packed(path):
+        return read_header(path), size_of(path)
+    try:
+        content = content_of(path, HEADER_BYTES)
+    except Damaged:
+        return None, 0
+    return parse_header(content.head), content.size
 
 
 def read_text(path: Path) -> bytes:
@@ -60,20 +57,14 @@ class WalArchive:
     layout: Layout
 
     def put(self, source: Path) -> Put:
-        """Take `source` under its own name; it is gone only after the archive has it for good."""
-        destination = self.layout.wal(source.name)
-        if not os.path.lexists(destination):
-            make_directory(destination.parent)
-            move_whole(source, destination)
-            return Put.STORED
-        if not holds_same(destination, source):
-            return Put.DIFFERENT
-        # It may be there because we died before it was synced, so that comes first here too.
-        sync_file(destination)
-        make_directory(destination.parent)
-        sync_directory(destination.parent)
-        remove_file(source)
-        return Put.SAME
+        """Take `source` under its own name, as it is; it is gone only after the archive has it."""
+        intake = Intake(self.layout)
+        prepared = intake.prepare(source)
+        if prepared.put in (Put.STORED, Put.SAME):
+            intake.give_name(prepared)
+            intake.settle([prepared])
+            intake.forget([prepared])
+        return prepared.put
 
     def retire_barman_index(self) -> None:
         """Set Barman's index aside before the archive changes: Barman trusts one that it finds,
@@ -113,12 +104,20 @@ class WalArchive:
                 if segment is not None and kind_of(path.name) is WalKind.SEGMENT:
                     yield segment, size_of(path)
 
+    def clear_leftovers(self) -> None:
+        """What a daemon that died had not given its name yet. Not while anything is taken in."""
+        for folder in [self.layout.wals, *self._folders()]:
+            for path in _content(folder):
+                if is_beside(path.name):
+                    with at_the_disk("remove", path):
+                        path.unlink()
+
     def histories(self) -> list[str]:
         names = (path.name for path in _content(self.layout.wals))
         return [name for name in names if kind_of(name) is WalKind.HISTORY]
 
     def remove(self, runs: Iterable[Run], segment_size: int) -> int:
-        """Remove these segments, and their labels; returns how many segments went.
+        """Remove these segments, their labels and halves; returns how many segments went.
 
         File by file, oldest first: an interruption leaves an unbroken rest. A directory goes only
         when it is empty, for how many names one may hold depends on the size of segments.
@@ -181,8 +180,8 @@ def _content(folder: Path) -> list[Path]:
 
 
 def _segment(path: Path, segment_size: int) -> Segment | None:
-    """The segment that a file is, or is the label of; None for all else, and in a wrong folder."""
-    if kind_of(path.name) not in (WalKind.SEGMENT, WalKind.LABEL):
+    """The segment that a file is, or belongs to; None for all else, and in a wrong folder."""
+    if kind_of(path.name) not in (WalKind.SEGMENT, WalKind.PARTIAL, WalKind.LABEL):
         return None
     if path.name[:16] != path.parent.name:
         return None

@@ -2,14 +2,16 @@
 
 import os
 import stat
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.door import HEADER_BYTES, TEXT_BYTES, SegmentHeader, parse_header
 from barmand.model.errors import StorageFailed
-from barmand.storage.compression import is_packed, unpack
+from barmand.model.wal import SEGMENT_SIZES
 from barmand.storage.disk import at_the_disk, pour
+from barmand.storage.packing import is_packed, unpacked
 
 
 @dataclass(slots=True)
@@ -33,28 +35,31 @@ class Opened:
     def unpack(self) -> None:
         """From here on it is the file as PostgreSQL wrote it."""
         if is_packed(self.path):
-            with tempfile.TemporaryDirectory() as folder:
-                plain = Path(folder) / self.path.name
-                unpack(self.path, plain)
-                self._become(os.open(plain, os.O_RDONLY))
+            with self._becoming() as copy:
+                done = 0
+                for piece in unpacked(self.path):
+                    done += os.pwrite(copy, piece, done)
+                    _demand_fit(done, self.path)
 
     def fill(self, size: int) -> None:
         """From here on it is a copy, with zeros after its end: there PostgreSQL's reading ends."""
+        with self._becoming() as copy, at_the_disk("read", self.path):
+            for _ in pour(self.file, copy):
+                pass
+            os.ftruncate(copy, size)
+
+    @contextmanager
+    def _becoming(self) -> Iterator[int]:
+        """A file in memory, to be filled; then it takes our place."""
         copy = os.memfd_create(self.path.name)
         try:
-            with at_the_disk("read", self.path):
-                for _ in pour(self.file, copy):
-                    pass
-                os.ftruncate(copy, size)
-                os.lseek(copy, 0, os.SEEK_SET)
+            yield copy
         except BaseException:
             os.close(copy)
             raise
-        self._become(copy)
-
-    def _become(self, file: int) -> None:
+        os.lseek(copy, 0, os.SEEK_SET)
         os.close(self.file)
-        self.file = file
+        self.file = copy
 
     @property
     def size(self) -> int:
@@ -81,3 +86,9 @@ def open_wal(path: Path) -> Opened | None:
         os.close(file)
         raise StorageFailed(f"cannot read {path}: it is not a regular file")
     return Opened(path, file, f"{facts.st_ino:x}-{facts.st_size:x}-{facts.st_mtime_ns:x}")
+
+
+def _demand_fit(size: int, path: Path) -> None:
+    """It is unpacked into memory: a few bytes must not become all of it."""
+    if size > max(SEGMENT_SIZES):
+        raise StorageFailed(f"{path} is damaged: it holds more than a segment")
