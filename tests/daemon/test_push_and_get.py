@@ -2,16 +2,18 @@
 
 import contextlib
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from daemon.asking import PUSHED, done
+from daemon.asking import PUSHED, ask, done, server_status, streaming
 from support.daemon import PROGRAMS, Daemon
 from support.postgres import Cluster, Clusters
 from support.waiting import eventually
 
+BARMAN = Path(os.environ["BARMAND_TEST_BARMAN"]) if "BARMAND_TEST_BARMAN" in os.environ else None
 Make = Callable[..., Cluster]
 Start = Callable[..., Daemon]
 
@@ -91,14 +93,21 @@ def test_a_daemon_that_is_down_costs_nothing_but_time(
     pushed(home, name)
 
 
+@pytest.mark.parametrize("compression", ["none", "zstd", "gzip"])
 def test_a_cluster_recovers_by_get_wal(
-    make_cluster: Make, clusters: Clusters, daemon_for: Start, folder: Path, home: Path
+    make_cluster: Make,
+    clusters: Clusters,
+    daemon_for: Start,
+    folder: Path,
+    compression: str,
 ) -> None:
+    home = folder / "home" / "main"
     cluster = make_cluster(**pushing(folder))
-    daemon = daemon_for(cluster, **PUSHED)
+    daemon = daemon_for(cluster, **PUSHED, compression=compression)
     done(daemon)
     cluster.psql("CREATE TABLE t AS SELECT 42 AS a")
-    pushed(home, cluster.switch_wal())
+    place = pushed(home, cluster.switch_wal())
+    assert (place.stat().st_size < 16 << 20) is (compression != "none")
     for number, words in enumerate(("%f %p", "%f > %p", "-p 3 %f %p")):
         fetch = command(folder, f"get-wal main {words}")
         if "-p" in words:
@@ -140,3 +149,105 @@ def test_a_daemon_that_stops_in_mid_recovery_stops_postgresql_and_promotes_nothi
     other.start()
     eventually(lambda: other.psql("SELECT pg_is_in_recovery()") == "f")
     assert other.psql("SELECT count(*) FROM t") == "200000"
+
+
+# ---------------------------------------------------------------------------- from elsewhere, twice
+def shell_instead_of_ssh(folder: Path) -> dict[str, str]:
+    """`ssh HOST barman put-wal main` runs here; `barman` there is the shim of docs/barmanctl.md."""
+    shims = folder / "bin"
+    shims.mkdir()
+    for name, body in (
+        ("ssh", 'while [ "$1" != barman ]; do shift; done\nexec sh -c "$*"\n'),
+        ("barman", f'exec {PROGRAMS / "barmanctl"} --socket {folder / "ctl"} "$@"\n'),
+    ):
+        (shims / name).write_text(f"#!/bin/sh\n{body}")
+        (shims / name).chmod(0o755)
+    return {**os.environ, "PATH": f"{shims}:{os.environ['PATH']}"}
+
+
+@pytest.mark.skipif(BARMAN is None, reason="BARMAND_TEST_BARMAN names no barman")
+def test_barmans_own_programs_push_and_fetch(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path, tmp_path: Path
+) -> None:
+    assert BARMAN is not None
+    cluster = make_cluster()
+    daemon = daemon_for(cluster, **PUSHED)
+    daemon.expects("WAL file set aside")
+    name = cluster.switch_wal()
+    environment = shell_instead_of_ssh(folder)
+    segment = cluster.data / "pg_wal" / name
+
+    def barman(program: str, *words: str | Path) -> int:
+        argv = [BARMAN.with_name(program), *words]
+        return subprocess.run(argv, env=environment, check=False, timeout=60).returncode
+
+    assert barman("barman-wal-archive", "backup.host", "main", segment) == 0
+    assert barman("barman-wal-archive", "--md5", "backup.host", "main", segment) == 0
+    assert pushed(home, name).read_bytes() == segment.read_bytes()
+    changed = tmp_path / name
+    changed.write_bytes(segment.read_bytes()[:-1] + b"x")
+    assert barman("barman-wal-archive", "backup.host", "main", changed) != 0
+    target = tmp_path / "RECOVERYXLOG"
+    assert barman("barman-wal-restore", "backup.host", "main", name, target) == 0
+    assert target.read_bytes() == segment.read_bytes()
+    absent = f"{name[:-2]}FF"
+    assert barman("barman-wal-restore", "backup.host", "main", absent, tmp_path / "no") == 1
+    daemon.stop()
+    assert barman("barman-wal-restore", "backup.host", "main", name, tmp_path / "no") > 125
+
+
+def test_push_and_stream_of_the_same_segments_leave_one_copy_of_each(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path
+) -> None:
+    cluster = make_cluster(wal_segsize=1, **pushing(folder))
+    daemon = streaming(daemon_for(cluster, archiver="on"))
+    names = [cluster.switch_wal() for _ in range(12)]
+    for name in names:
+        pushed(home, name)
+    eventually(lambda: cluster.psql("SELECT last_archived_wal FROM pg_stat_archiver") >= names[-1])
+    ask(daemon, "archive-wal", server="main")
+    held = archived(home)
+    assert len(held) == len(set(held))
+    assert set(names) <= set(held)
+    assert list((home / "errors").iterdir()) == []
+    assert server_status(daemon)["archived_wals"] == len(held)
+
+
+def test_other_content_is_never_acknowledged(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path, tmp_path: Path
+) -> None:
+    cluster = make_cluster(**pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED)
+    name = cluster.switch_wal()
+    archived_one = pushed(home, name)
+    before = archived_one.read_bytes()
+    changed = tmp_path / name
+    changed.write_bytes(before[:-1] + b"x")
+    daemon.expects("WAL file set aside")
+    for _ in range(3):
+        refused = daemon.ctl("wal-push", "main", changed, check=False)
+        assert refused.returncode == 4
+        assert refused.stderr.count("\n") == 1
+    assert archived_one.read_bytes() == before
+    (kept,) = (home / "errors").iterdir()
+    assert kept.read_bytes() == changed.read_bytes()
+
+
+def test_a_daemon_killed_again_and_again_keeps_one_whole_copy_of_each_segment(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path
+) -> None:
+    cluster = make_cluster(wal_segsize=1, **pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED)
+    names: list[str] = []
+    for _ in range(6):
+        names += [cluster.switch_wal() for _ in range(4)]
+        daemon.kill9()
+        daemon.start()
+    names.append(cluster.switch_wal())
+    pushed(home, names[-1])
+    ask(daemon, "archive-wal", server="main")
+    assert set(names) <= set(archived(home))
+    for name in names:
+        assert (home / "wals" / name[:16] / name).stat().st_size == 1 << 20
+    assert not [path for path in (home / "incoming").rglob("*") if path.is_file()]
+    assert list((home / "errors").iterdir()) == []
