@@ -48,9 +48,12 @@ def _copy(file: int, path: Path) -> None:
     for folder in (path.parent.parent, path.parent):
         folder.mkdir(0o700, exist_ok=True)
     path.unlink(missing_ok=True)  # an earlier push could not remove it
-    with path.open("xb") as copy:
-        for _ in pour(file, copy.fileno()):
+    copy = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        for _ in pour(file, copy):
             pass
+    finally:
+        os.close(copy)
 
 
 def _demand_fit(file: int, name: str) -> None:
