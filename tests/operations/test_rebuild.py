@@ -1,5 +1,6 @@
 """The catalogue again, from what lies on disk."""
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -13,7 +14,17 @@ from barmand.model.backup import Status
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.model.wal import Run
 from barmand.storage import backup_info
-from fakes import MB, SYSTEM, Bench, Stop, bench_over, lay_segment, segment_name, start_again
+from fakes import (
+    MB,
+    SYSTEM,
+    Bench,
+    Stop,
+    bench_over,
+    lay_segment,
+    segment_name,
+    start_again,
+    wal_segment,
+)
 
 BARMAN_INFO = f"""\
 backup_label=None
@@ -182,12 +193,22 @@ def test_wal_tells_its_own_size_where_no_backup_does(bench: Bench) -> None:
     assert bench.catalog.wal_runs.of_server("main") == [Run(1, 5, 6)]
 
 
-def test_packed_wal_alone_is_taken_for_segments_of_16_mb(bench: Bench) -> None:
-    name = "000000010000000000000005"
+def test_packed_wal_tells_its_size_too(bench: Bench) -> None:
+    name = segment_name(5)
     bench.layout.wal(name).parent.mkdir()
-    bench.layout.wal(name).write_bytes(b"\x1f\x8bpacked")
+    bench.layout.wal(name).write_bytes(gzip.compress(wal_segment(5)))
     start_again(bench)
-    assert bench.catalog.wal_runs.segment_size("main") == 16 * MB
+    assert bench.catalog.wal_runs.segment_size("main") == MB
+
+
+def test_where_nothing_tells_the_size_of_segments_none_is_guessed(bench: Bench) -> None:
+    bench.layout.wal(segment_name(5)).parent.mkdir()
+    bench.layout.wal(segment_name(5)).write_bytes(b"\x1f\x8bpacked")
+    start_again(bench)
+    assert bench.catalog.wal_runs.segment_size("main") is None
+    bench.stream(6)
+    bench.pass_wal()
+    assert bench.catalog.wal_runs.segment_size("main") == MB
 
 
 def test_a_damaged_identity_is_named(bench: Bench) -> None:

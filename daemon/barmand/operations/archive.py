@@ -136,11 +136,11 @@ class Archive:
         A daemon that dies between a segment's last rename and its row leaves such a segment. Rows
         are read first: a deletion takes files first, so what it removes meanwhile is not taken in.
         """
+        with self.passing:
+            self.wals.clear_leftovers()
         size = self.wal_runs.segment_size(self.server)
         if size is None:
             return
-        with self.passing:
-            self.wals.clear_leftovers()
         known = list(self.wal_runs.of_server(self.server))
         lost = [
             (segment, count)

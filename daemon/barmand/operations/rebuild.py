@@ -2,6 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 
@@ -9,13 +10,16 @@ from barmand.catalog.backups import Backups
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.errors import StorageFailed
-from barmand.model.wal import DEFAULT_SEGMENT_SIZE, SEGMENT_SIZES, runs_of
+from barmand.model.wal import SEGMENT_SIZES, runs_of
 from barmand.operations.ports import Clock
 from barmand.storage import backup_info
 from barmand.storage.layout import Layout
-from barmand.storage.wals import WalArchive, read_header
+from barmand.storage.wals import WalArchive, look_into
 
 log = structlog.get_logger()
+
+MOST_ASKED = 100
+"""Segments that are asked for their size, where none of them may tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +62,23 @@ class Rebuild:
                 count += 1
         return count
 
-    def _segment_size(self) -> int:
+    def _segment_size(self) -> int | None:
         """As the newest backup tells, or else a segment itself, for names alone do not."""
-        sizes = [
-            backup.cluster.segment_size
-            for backup in self.backups.of_server(self.server)
-            if backup.cluster is not None
-        ]
-        return sizes[-1] if sizes else self._told_by_a_segment()
+        return self.backups.segment_size(self.server) or self._told_by_a_segment()
 
-    def _told_by_a_segment(self) -> int:
+    def _told_by_a_segment(self) -> int | None:
         smallest = min(SEGMENT_SIZES)  # every name is one of a cluster with such segments
-        for segment, _ in self.wals.segments(smallest):
+        for segment, _ in islice(self.wals.segments(smallest), MOST_ASKED):
             path = self.wals.path(segment.name(smallest))
-            header = None if path is None else read_header(path)
-            return header.segment_size if header and header.is_wal else DEFAULT_SEGMENT_SIZE
-        return DEFAULT_SEGMENT_SIZE
+            header = None if path is None else look_into(path)[0]
+            if header is not None and header.is_wal:
+                return header.segment_size
+        return None
 
     def _adopt_wal(self) -> int:
         segment_size = self._segment_size()
+        if segment_size is None:  # a guess would count wrong, and refuse what comes
+            return 0
         held = runs_of(self.wals.segments(segment_size))
         self.wal_runs.adopt(self.server, held, segment_size=segment_size, now=self.now())
         return sum(run.last - run.first + 1 for run, _ in held)

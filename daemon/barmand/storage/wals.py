@@ -106,6 +106,8 @@ class WalArchive:
 
     def clear_leftovers(self) -> None:
         """What a daemon that died had not given its name yet. Not while anything is taken in."""
+        if not self.layout.wals.is_dir():
+            return
         for folder in [self.layout.wals, *self._folders()]:
             for path in _content(folder):
                 if is_beside(path.name):
