@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -251,3 +252,51 @@ def test_a_daemon_killed_again_and_again_keeps_one_whole_copy_of_each_segment(
         assert (home / "wals" / name[:16] / name).stat().st_size == 1 << 20
     assert not [path for path in (home / "incoming").rglob("*") if path.is_file()]
     assert list((home / "errors").iterdir()) == []
+
+
+def test_a_full_disk_refuses_and_postgresql_keeps_its_wal_until_there_is_room(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path
+) -> None:
+    cluster = make_cluster(**pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED)
+    _, hard = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE)
+    # Its writes end in mid-segment, as on a full disk (EFBIG, where that would be ENOSPC).
+    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (8 << 20, hard))
+    name = cluster.switch_wal()
+    eventually(lambda: cluster.psql("SELECT failed_count > 0 FROM pg_stat_archiver") == "t")
+    assert not [path for path in home.rglob(f"{name}*") if path.is_file()]
+    assert server_status(daemon)["archived_wals"] == 0
+    resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    cluster.switch_wal()  # after three failures PostgreSQL waits for a minute, or for this
+    assert pushed(home, name).stat().st_size == 16 << 20
+
+
+def test_no_descriptor_is_lost_on_the_way(
+    make_cluster: Make, daemon_for: Start, folder: Path, home: Path, tmp_path: Path
+) -> None:
+    cluster = make_cluster(wal_segsize=1, **pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED)
+    name = cluster.switch_wal()
+    segment = pushed(home, name)
+    daemon.expects("WAL file set aside")
+    (tmp_path / name).write_bytes(segment.read_bytes()[:-1] + b"x")
+
+    def all_sorts() -> None:
+        for words, code in (
+            (("wal-push", "main", segment), 0),
+            (("wal-push", "main", tmp_path / name), 4),
+            (("wal-push", "nobody", segment), 3),
+            (("get-wal", "main", name, tmp_path / "x"), 0),
+            (("get-wal", "main", f"{name[:-1]}F", tmp_path / "x"), 1),
+            (("get-wal", "nobody", name, tmp_path / "x"), 203),
+        ):
+            assert daemon.ctl(*words, check=False).returncode == code
+
+    def open_files() -> list[str]:
+        """Of WAL and of memory; other threads open other things."""
+        links = [path.readlink() for path in Path(f"/proc/{daemon.pid}/fd").iterdir()]
+        return sorted(str(link) for link in links if name in str(link) or "memfd" in str(link))
+
+    for _ in range(5):
+        all_sorts()
+    assert open_files() == []
