@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from barmand.ctl.spool import Spool
 
 PREFETCH_SECONDS = 60
+MOST_NAMES = 10_000
+"""The wire's own limit."""
 
 
 def prefetch(socket_path: str, server: str, name: str, count: int, spool: Spool) -> None:
@@ -51,7 +53,7 @@ def fetch(socket_path: str, server: str, name: str, count: int, spool: Spool) ->
 
 
 def _next_names(connection: Connection, server: str, name: str, count: int) -> list[str]:
-    params = {"server": server, "name": name, "count": count + 1}
+    params = {"server": server, "name": name, "count": min(count + 1, MOST_NAMES)}
     names: list[str] = connection.ask("peek-wal", params, _heed_nothing)["names"]
     return [each for each in names if each != name]
 

@@ -11,7 +11,7 @@ from barmand.catalog.wal_runs import WalRuns
 from barmand.model.door import Belongs, Expected, Verdict, judge, judge_history, judge_label
 from barmand.model.errors import StorageFailed, UsageError
 from barmand.model.wal import Run, Segment, WalKind, kind_of
-from barmand.storage.ground import complaint
+from barmand.storage.disk import at_the_disk
 from barmand.storage.layout import Layout
 from barmand.storage.whole import Opened, open_wal
 
@@ -87,14 +87,20 @@ class Fetch:
         """What is not found must not be there: StorageFailed for a disk that is not ours (a mount
         gone), and for a file that was archived.
         """
-        is_known = self.servers.system_id(self.server) is not None
-        why = complaint(self.layout, is_known=is_known)
-        if why is not None:
-            raise StorageFailed(why)
+        layout = self.layout
+        if self.servers.system_id(self.server) is not None and not layout.identity.is_file():
+            raise StorageFailed(
+                f"{layout.identity} is missing", hint="Is the backup directory mounted?"
+            )
+        for folder in (layout.streaming, layout.incoming, layout.wals):
+            if not folder.is_dir():
+                raise StorageFailed(f"{folder} is missing", hint="Is its file system mounted?")
         runs = self.wal_runs.of_server(self.server)
         size = self.wal_runs.segment_size(self.server)
-        if runs and not any(self.layout.wals.iterdir()):
-            raise StorageFailed(f"{self.layout.wals} is empty, and WAL was archived there")
+        with at_the_disk("list", layout.wals):
+            is_empty = not any(layout.wals.iterdir())
+        if runs and is_empty:
+            raise StorageFailed(f"{layout.wals} is empty, and WAL was archived there")
         if size is not None and kind_of(name) is WalKind.SEGMENT and _is_in(name, size, runs):
             raise StorageFailed(f"{name} was archived, and is not in {self.layout.wals} any more")
 

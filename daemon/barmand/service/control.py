@@ -69,6 +69,7 @@ class Control:
         self._bell = os.eventfd(0)
         self._returned: deque[Caller] = deque()
         self._idle: dict[Caller, None] = {}
+        self._queued: dict[Caller, None] = {}
         self._watchers = threading.Semaphore(limits.watchers)
         self._pool = ThreadPoolExecutor(limits.callers, thread_name_prefix="caller")
         self._is_stopping = False
@@ -90,7 +91,7 @@ class Control:
         os.eventfd_write(self._bell, 1)
         self._thread.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for caller in [*self._idle, *self._returned]:
+        for caller in [*self._idle, *self._returned, *self._queued]:
             caller.close()
         self._listener.close()
         self._selector.close()
@@ -172,13 +173,15 @@ class Control:
             return
         if line is not None:
             self._let_go(caller)
-            self._pool.submit(self._answer_line, caller, line)
+            self._submit(caller, self._answer_line, line)
 
     def _refuse_and_close(self, caller: Caller, error: UsageError) -> None:
         self._let_go(caller)
-        self._pool.submit(
-            self._say_and_close, caller, refusal(None, INVALID_REQUEST, error.message)
-        )
+        self._submit(caller, self._say_and_close, refusal(None, INVALID_REQUEST, error.message))
+
+    def _submit(self, caller: Caller, deed: Callable[[Caller, bytes], None], line: bytes) -> None:
+        self._queued[caller] = None
+        self._pool.submit(deed, caller, line)
 
     def _let_go(self, caller: Caller) -> None:
         self._selector.unregister(caller.socket)
@@ -193,6 +196,7 @@ class Control:
 
     # ------------------------------------------------------------------------ the callers' threads
     def _answer_line(self, caller: Caller, line: bytes) -> None:
+        self._queued.pop(caller)
         try:
             self._converse(caller, line)
         except HungUp:
@@ -206,8 +210,8 @@ class Control:
             if not self._is_stopping:
                 os.eventfd_write(self._bell, 1)
 
-    @staticmethod
-    def _say_and_close(caller: Caller, line: bytes) -> None:
+    def _say_and_close(self, caller: Caller, line: bytes) -> None:
+        self._queued.pop(caller)
         with closing(caller):
             try:
                 caller.send(line)
