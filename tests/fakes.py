@@ -32,7 +32,9 @@ from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.fetch import Fetch
 from barmand.operations.prune import Prune
+from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
@@ -406,6 +408,8 @@ class Bench:
     check: Check
     take: TakeBackup
     archive: Archive
+    push: Push
+    fetch: Fetch
     delete: Delete
     prune: Prune
     restore: Restore
@@ -502,10 +506,12 @@ def bench_over(
         takes_pushed_wal=True,
         wal_health=wal_health,
     )
+    door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
+    quarantine = Quarantine("main", wals, catalog.events, clock)
     take_in = TakeIn(
         server="main",
-        door=Door("main", catalog.servers, catalog.backups, catalog.wal_runs),
-        quarantine=Quarantine("main", wals, catalog.events, clock),
+        door=door,
+        quarantine=quarantine,
         wals=wals,
         intake=Intake(layout, packing),
         wal_runs=catalog.wal_runs,
@@ -572,6 +578,15 @@ def bench_over(
             monotonic=clock.seconds,
         ),
         archive=archive,
+        push=Push(
+            server="main",
+            layout=layout,
+            wals=wals,
+            door=door,
+            quarantine=quarantine,
+            ring_archive=lambda: rung.append("archive"),
+        ),
+        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs),
         delete=delete,
         prune=prune,
         restore=Restore(
@@ -603,5 +618,6 @@ def start_again(bench: Bench) -> None:
     bench.catalog.holds.release_all()
     bench.rebuild.run()
     bench.restart.fail_interrupted("main")
+    bench.push.forget()
     bench.restart.go_on("main", stop=Stop())
     bench.pass_wal()

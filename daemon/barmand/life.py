@@ -286,6 +286,7 @@ def _rebuild(kit: Kit) -> None:
     """One server's disk must not keep the others waiting; its check says what is wrong with it."""
     try:
         kit.rebuild.run()
+        kit.push.forget()
     except StorageFailed as failure:
         log.error("catalogue not read from disk", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault
 

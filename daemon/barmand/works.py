@@ -1,4 +1,7 @@
-"""One server: its settings in, its operations out, with what these share."""
+"""One server: its settings in, its operations out, with what these share.
+
+Long because it is a table: each operation once, with its parts.
+"""
 
 import threading
 from collections.abc import Callable
@@ -29,9 +32,11 @@ from barmand.operations.check import Check
 from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.fetch import Fetch
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
 from barmand.operations.prune import Prune
+from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
@@ -87,6 +92,8 @@ class Works:
         self._wals = WalArchive(self._layout)
         self._postgres = postgres_of(server)
         self._keeper = keeper_of(server, self._catalog.events)
+        self._door = Door(self._name, catalog.servers, catalog.backups, catalog.wal_runs)
+        self._quarantine = Quarantine(self._name, self._wals, catalog.events, local_now)
         self._record = Record(
             self._catalog.backups,
             self._layout,
@@ -124,6 +131,15 @@ class Works:
             ),
             take=self._take(check),
             archive=archive,
+            push=Push(
+                server=self._name,
+                layout=self._layout,
+                wals=self._wals,
+                door=self._door,
+                quarantine=self._quarantine,
+                ring_archive=partial(self._bells.ring_archive, self._name),
+            ),
+            fetch=Fetch(self._name, self._layout, self._catalog.servers, self._catalog.wal_runs),
             delete=delete,
             prune=prune,
             list_files=ListFiles(
@@ -197,8 +213,8 @@ class Works:
         catalog = self._catalog
         take_in = TakeIn(
             server=self._name,
-            door=Door(self._name, catalog.servers, catalog.backups, catalog.wal_runs),
-            quarantine=Quarantine(self._name, self._wals, catalog.events, local_now),
+            door=self._door,
+            quarantine=self._quarantine,
             wals=self._wals,
             intake=Intake(self._layout, packing_of(self._server)),
             wal_runs=catalog.wal_runs,

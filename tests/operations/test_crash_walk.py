@@ -7,6 +7,7 @@ dead process would not run either. And a third trouble: the disk refuses one ste
 """
 
 import errno
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -339,6 +340,52 @@ def test_trouble_at_any_step_on_the_disk(
         return fate
 
     walk(world, live, least=20)
+
+
+def push(bench: Bench, folder: Path, number: int) -> None:
+    """As PostgreSQL pushes it; Failure or Died says that it was not acknowledged."""
+    path = folder / segment_name(number)
+    path.write_bytes(segment(number))
+    file = os.open(path, os.O_RDONLY)
+    try:
+        bench.push.run(path.name, file)
+    finally:
+        os.close(file)
+
+
+@pytest.mark.parametrize("kind", [Fate, Refusal], ids=["a death", "a refusal"])
+def test_trouble_at_any_step_of_a_push(world: World, tmp_path: Path, kind: type[Fate]) -> None:
+    """What was acknowledged is there; what was not comes again; of each there is one, whole."""
+    world.prepare(before_take)
+    number = 9
+    name = segment_name(number)
+    sender = tmp_path / "pg_wal"
+    sender.mkdir()
+    for k in range(MOST):
+        world.rewind()
+        fate, is_acknowledged = kind(k), False
+        with (
+            world.life(fate) as bench,
+            DISK.mortal(world.home, fate),
+            suppress(Died, Failure),
+        ):
+            push(bench, sender, number)
+            is_acknowledged = True
+        with world.life() as bench:
+            lies = bench.layout.incoming / name
+            assert lies.exists() or not is_acknowledged
+            assert not lies.exists() or lies.read_bytes() == segment(number)
+            start_again(bench)
+            push(bench, sender, number)
+            bench.pass_wal()
+            assert bench.archived().count(name) == 1
+            assert bench.layout.wal(name).read_bytes() == segment(number)
+            assert [path for path in bench.layout.incoming.rglob("*") if path.is_file()] == []
+            assert list(bench.layout.errors.iterdir()) == []
+        if not fate.is_over:
+            assert k >= 6, "a push has fewer steps than it should"
+            return
+    pytest.fail("a push has no end")
 
 
 def test_a_death_in_the_next_life_is_survived_too(world: World) -> None:

@@ -55,7 +55,10 @@ class FakeDesk:
     ended: threading.Event = field(default_factory=threading.Event)
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    def answer(self, request: AnyRequest, who: str) -> Iterator[AnyNote | Reply | None]:
+    def answer(
+        self, request: AnyRequest, who: str, file: int | None
+    ) -> Iterator[AnyNote | Reply | None]:
+        assert file is None
         self.asked.append((request.method, who))
         match request:
             case Ping() | Cancel():

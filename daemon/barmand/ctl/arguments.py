@@ -7,27 +7,18 @@ import contextlib
 import os
 
 from barmand import __version__
+from barmand.ctl.asked import Asked
 from barmand.ctl.commands import ALIASES, COMMANDS
 from barmand.model.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, NoReturn, TextIO
+    from typing import NoReturn, TextIO
 
 PROGRAM = "barmanctl"
 DEFAULT_SOCKET = "/run/barmand/barmand.sock"
 FORMATS = ("console", "json")
-
-
-class Asked:
-    """One request. `method` is its name on the wire, and the command's own."""
-
-    def __init__(self, method: str, params: dict[str, Any], options: argparse.Namespace) -> None:
-        self.method = method
-        self.params = params
-        self.format: str = options.format
-        self.socket: str = options.socket
 
 
 class _Help(argparse.HelpFormatter):
@@ -79,7 +70,7 @@ def parse(argv: Sequence[str]) -> Asked | None:
         parser.parse_args(words, options)
     else:
         parser.parse_intermixed_args(words, options)  # options may stand between servers
-    return Asked(name, command.params(options), options)
+    return Asked(name, command.params(options), options, command.act)
 
 
 def asked_format(argv: Sequence[str]) -> str:

@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10
 PING_SECONDS = 10
 """A daemon that does not answer a ping for so long is none; other answers may take hours."""
+WAL_SECONDS = 300
+"""PostgreSQL waits for this answer, and says nothing while it waits: at last it shall hear why."""
+SECONDS = {"ping": PING_SECONDS, "wal-push": WAL_SECONDS, "get-wal": WAL_SECONDS}
+
+READ_BYTES = 65536
+CLOSE_ON_EXEC = 0x40000000  # MSG_CMSG_CLOEXEC
 
 REQUEST_ID = 1
 LOOK = "`systemctl status barmand` tells whether it runs; `journalctl -u barmand`, why not."
@@ -49,6 +55,9 @@ class Connection:
     def __init__(self, path: str) -> None:
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._read = bytearray()
+        self.file: int | None = None
+        """What came with the answer; gone with this connection."""
 
     def __enter__(self) -> Self:
         try:
@@ -68,40 +77,50 @@ class Connection:
         trace: TracebackType | None,
     ) -> None:
         self._socket.close()
+        self._drop_file()
 
-    def ask(self, method: str, params: Message, on_note: Callable[[Message], None]) -> Message:
-        """The result; before it, each notification goes to `on_note`."""
-        if method == "ping":
-            self._socket.settimeout(PING_SECONDS)
-        self._send(method, params)
-        with self._socket.makefile("rb") as lines:
-            while (message := self._next(lines)) is not None:
-                if "method" in message:
-                    on_note(message)
-                elif "error" in message:  # also without our id: then the line itself was refused
-                    raise Answered(message["error"])
-                elif message.get("id") == REQUEST_ID:
-                    return dict(message["result"])
+    def ask(
+        self,
+        method: str,
+        params: Message,
+        on_note: Callable[[Message], None],
+        file: int | None = None,
+    ) -> Message:
+        """The result; before it, each notification goes to `on_note`. `file` goes along."""
+        if method in SECONDS:
+            self._socket.settimeout(SECONDS[method])
+        self._drop_file()
+        self._send(method, params, file)
+        while (message := self._next()) is not None:
+            if "method" in message:
+                on_note(message)
+            elif "error" in message:  # also without our id: then the line itself was refused
+                raise Answered(message["error"])
+            elif message.get("id") == REQUEST_ID:
+                return dict(message["result"])
         hint = f"{LOOK} {BACKUP_GOES_ON}" if method == "backup" else LOOK
         raise DaemonUnreachable("barmand went away in mid-answer", hint=hint)
 
-    def _send(self, method: str, params: Message) -> None:
+    def _send(self, method: str, params: Message, file: int | None) -> None:
         request = {"jsonrpc": "2.0", "id": REQUEST_ID, "method": method, "params": params}
+        line = json.dumps(request).encode() + b"\n"
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
+            if file is not None:
+                line = line[socket.send_fds(self._socket, [line], [file]) :]
+            self._socket.sendall(line)
         except (BrokenPipeError, ConnectionResetError):
             pass  # what it said before it hung up can still be read: perhaps the reason
-        except BlockingIOError as error:
+        except (BlockingIOError, TimeoutError) as error:
             raise DaemonUnreachable("barmand does not read its socket", hint=LOOK) from error
 
-    def _next(self, lines: Any) -> Message | None:
+    def _next(self) -> Message | None:
         try:
-            line = lines.readline()
+            line = self._line()
         except ConnectionResetError:
             return None
         except TimeoutError as error:
             raise DaemonUnreachable("barmand does not answer", hint=LOOK) from error
-        if not line.endswith(b"\n"):
+        if line is None:
             return None
         try:
             message = json.loads(line)
@@ -110,6 +129,26 @@ class Connection:
         if not isinstance(message, dict):
             raise DaemonUnreachable(f"what answers at {self._path} does not speak as barmand does")
         return message
+
+    def _line(self) -> bytes | None:
+        looked_at = 0
+        while (end := self._read.find(b"\n", looked_at)) < 0:
+            looked_at = len(self._read)
+            data, files, _, _ = socket.recv_fds(self._socket, READ_BYTES, 1, CLOSE_ON_EXEC)
+            if files:
+                self._drop_file()
+                self.file = files[0]
+            if not data:
+                return None
+            self._read += data
+        line = bytes(self._read[:end])
+        del self._read[: end + 1]
+        return line
+
+    def _drop_file(self) -> None:
+        file, self.file = self.file, None
+        if file is not None:
+            os.close(file)
 
 
 def unreachable(path: str, error: OSError) -> Failure:

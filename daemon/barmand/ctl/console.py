@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from barmand.ctl.arguments import Asked
+    from barmand.ctl.asked import Asked
     from barmand.ctl.pages import Page
     from barmand.model.errors import Failure
 

@@ -1,4 +1,7 @@
-"""barmanctl: request out, replies in, exit code."""
+"""barmanctl: request out, replies in, exit code.
+
+PostgreSQL calls wal-push and get-wal once a segment: what those do not need is imported later.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,13 @@ import errno
 import os
 import sys
 
-from barmand.ctl import arguments
-from barmand.ctl.connection import Connection
-from barmand.ctl.render import print_failure, view
-from barmand.ctl.screen import abandon, complain
+from barmand.ctl import doors
 from barmand.model.errors import BUG_EXIT_CODE, Failure, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from barmand.ctl.arguments import Asked
+    from barmand.ctl.asked import Asked
 
-INTERRUPTED = 130
 CLOSED = 141
 """As a shell tells of a program that its reader's going away has ended (128 + SIGPIPE)."""
 
@@ -24,17 +23,34 @@ CLOSED = 141
 def main() -> None:
     """Ends the process with the exit code; whoever stops reading us gets no traceback."""
     _mend_streams()
+    argv = sys.argv[1:]
+    is_for_recovery = doors.command_of(argv) == doors.GET
+    sys.exit(doors.told_to_recovery(lambda: _answered(argv)) if is_for_recovery else _code_of(argv))
+
+
+def _code_of(argv: list[str]) -> int:
     try:
-        code = run(sys.argv[1:])
-        sys.stdout.flush()
+        return _answered(argv)
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        return doors.INTERRUPTED
     except OSError as error:  # of stdout: the connection translates its own
-        code = _lost(error)
-    sys.exit(code)
+        return _lost(error)
+
+
+def _answered(argv: list[str]) -> int:
+    code = run(argv)
+    sys.stdout.flush()
+    return code
 
 
 def run(argv: list[str]) -> int:
+    code = doors.quick(argv)
+    return _parsed(argv) if code is None else code
+
+
+def _parsed(argv: list[str]) -> int:
+    from barmand.ctl import arguments  # noqa: PLC0415 - a quick command needs no parser
+
     try:
         asked = arguments.parse(argv)
     except UsageError as failure:
@@ -44,10 +60,13 @@ def run(argv: list[str]) -> int:
     if asked is None:
         arguments.print_help(sys.stderr)
         return _refuse(argv, UsageError("no command given"))
-    return _answer(asked)
+    return asked.act(asked) if asked.act else _answer(asked)
 
 
 def _answer(asked: Asked) -> int:
+    from barmand.ctl.connection import Connection  # noqa: PLC0415 - a quick command shows nothing
+    from barmand.ctl.render import view  # noqa: PLC0415 - a quick command shows nothing
+
     shown = view(asked)
     try:
         with Connection(asked.socket) as connection:
@@ -55,13 +74,19 @@ def _answer(asked: Asked) -> int:
                 result = connection.ask(asked.method, asked.params, shown.note)
             except KeyboardInterrupt:
                 shown.interrupted()
-                return INTERRUPTED
+                return doors.INTERRUPTED
         return shown.result(result)
     except Failure as failure:
         return shown.failed(failure)
 
 
 def _refuse(argv: list[str], failure: UsageError) -> int:
+    from barmand.ctl import arguments  # noqa: PLC0415 - a quick command needs no parser
+    from barmand.ctl.render import print_failure  # noqa: PLC0415 - a quick command shows nothing
+    from barmand.ctl.screen import complain  # noqa: PLC0415 - a quick command shows nothing
+
+    if doors.command_of(argv) == doors.GET:
+        raise failure
     if arguments.asked_format(argv) == "json":
         return print_failure(failure)
     complain(failure.message, failure.hint)
@@ -79,6 +104,8 @@ def _mend_streams() -> None:
 
 
 def _lost(error: OSError) -> int:
+    from barmand.ctl.screen import abandon, complain  # noqa: PLC0415 - success is silent
+
     abandon(sys.stdout)
     if error.errno in (errno.EPIPE, errno.EIO):
         return CLOSED

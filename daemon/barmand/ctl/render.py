@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Protocol
 
-    from barmand.ctl.arguments import Asked
+    from barmand.ctl.asked import Asked
     from barmand.model.errors import Failure
 
     class View(Protocol):

@@ -7,7 +7,6 @@ buffer or a bounded time, and never the work that it asked for.
 """
 
 import os
-import select
 import selectors
 import socket
 import threading
@@ -15,17 +14,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from barmand.model.errors import Failure, Refused, UsageError
+from barmand.service.caller import Caller, Handed, HungUp
 from barmand.service.listening import bind
-from barmand.service.peers import Peer, Rights, peer_of
+from barmand.service.peers import Rights, peer_of
 from barmand.wire.lines import (
     INVALID_REQUEST,
-    LINE_BYTES,
     Call,
     Malformed,
     failure_line,
@@ -39,10 +38,8 @@ from barmand.wire.methods import AnyRequest
 
 log = structlog.get_logger()
 
-_READ_BYTES = 65536
-_HUNG_UP = select.POLLRDHUP | select.POLLHUP | select.POLLERR
-
-Answerer = Callable[[AnyRequest, str], Iterator[AnyNote | Reply | None]]
+Answerer = Callable[[AnyRequest, str, int | None], Iterator[AnyNote | Reply | Handed | None]]
+"""The request, who asks, and the open file that came along: ours to read, the socket's to close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,45 +56,6 @@ class Limits:
 LIMITS = Limits()
 
 
-class HungUp(Exception):  # noqa: N818 - it is what the peer did
-    """The peer went away, or reads nothing."""
-
-
-@dataclass(slots=True, eq=False)
-class Caller:
-    """One connection. Either the reading thread has it, or one thread that answers."""
-
-    socket: socket.socket
-    peer: Peer
-    send_seconds: float
-    buffer: bytearray = field(default_factory=bytearray)
-
-    def take_line(self) -> bytes | None:
-        """The first whole line of what came; UsageError for one without end."""
-        end = self.buffer.find(b"\n")
-        if end < 0 and len(self.buffer) <= LINE_BYTES:
-            return None
-        if end < 0 or end > LINE_BYTES:
-            raise UsageError(f"a request has at most {LINE_BYTES} bytes")
-        line = bytes(self.buffer[:end])
-        del self.buffer[: end + 1]
-        return line
-
-    def send(self, data: bytes) -> None:
-        try:
-            self.socket.settimeout(self.send_seconds)
-            self.socket.sendall(data)
-        except OSError as error:
-            raise HungUp from error
-
-    def demand_presence(self) -> None:
-        """Raises HungUp for a peer that closed its end."""
-        poll = select.poll()
-        poll.register(self.socket, _HUNG_UP)
-        if poll.poll(0):
-            raise HungUp
-
-
 class Control:
     def __init__(
         self, path: Path, rights: Rights, answer: Answerer, limits: Limits = LIMITS
@@ -111,6 +69,7 @@ class Control:
         self._bell = os.eventfd(0)
         self._returned: deque[Caller] = deque()
         self._idle: dict[Caller, None] = {}
+        self._queued: dict[Caller, None] = {}
         self._watchers = threading.Semaphore(limits.watchers)
         self._pool = ThreadPoolExecutor(limits.callers, thread_name_prefix="caller")
         self._is_stopping = False
@@ -132,8 +91,8 @@ class Control:
         os.eventfd_write(self._bell, 1)
         self._thread.join()
         self._pool.shutdown(wait=True, cancel_futures=True)
-        for caller in [*self._idle, *self._returned]:
-            caller.socket.close()
+        for caller in [*self._idle, *self._returned, *self._queued]:
+            caller.close()
         self._listener.close()
         self._selector.close()
         os.close(self._bell)
@@ -197,16 +156,14 @@ class Control:
         if caller not in self._idle:
             return  # dropped a moment ago, to make room for another
         try:
-            data = caller.socket.recv(_READ_BYTES)
-        except BlockingIOError:
+            has_more = caller.receive()
+        except UsageError as error:
+            self._refuse_and_close(caller, error)
             return
-        except OSError:
-            data = b""
-        if not data:
+        if has_more:
+            self._hand_over_line(caller)
+        else:
             self._close(caller)
-            return
-        caller.buffer += data
-        self._hand_over_line(caller)
 
     def _hand_over_line(self, caller: Caller) -> None:
         try:
@@ -216,13 +173,15 @@ class Control:
             return
         if line is not None:
             self._let_go(caller)
-            self._pool.submit(self._answer_line, caller, line)
+            self._submit(caller, self._answer_line, line)
 
     def _refuse_and_close(self, caller: Caller, error: UsageError) -> None:
         self._let_go(caller)
-        self._pool.submit(
-            self._say_and_close, caller, refusal(None, INVALID_REQUEST, error.message)
-        )
+        self._submit(caller, self._say_and_close, refusal(None, INVALID_REQUEST, error.message))
+
+    def _submit(self, caller: Caller, deed: Callable[[Caller, bytes], None], line: bytes) -> None:
+        self._queued[caller] = None
+        self._pool.submit(deed, caller, line)
 
     def _let_go(self, caller: Caller) -> None:
         self._selector.unregister(caller.socket)
@@ -230,25 +189,30 @@ class Control:
 
     def _close(self, caller: Caller) -> None:
         self._let_go(caller)
-        caller.socket.close()
+        if caller.file is None:
+            caller.close()
+        else:  # the last close of a stranger's file may wait, on a network say; we never do
+            self._pool.submit(caller.close)
 
     # ------------------------------------------------------------------------ the callers' threads
     def _answer_line(self, caller: Caller, line: bytes) -> None:
+        self._queued.pop(caller)
         try:
             self._converse(caller, line)
         except HungUp:
-            caller.socket.close()
+            caller.close()
         except Exception:
             log.exception("conversation ended in a fault of barmand")
-            caller.socket.close()
+            caller.close()
         else:
+            caller.close_file()
             self._returned.append(caller)
             if not self._is_stopping:
                 os.eventfd_write(self._bell, 1)
 
-    @staticmethod
-    def _say_and_close(caller: Caller, line: bytes) -> None:
-        with closing(caller.socket):
+    def _say_and_close(self, caller: Caller, line: bytes) -> None:
+        self._queued.pop(caller)
+        with closing(caller):
             try:
                 caller.send(line)
             except HungUp:
@@ -264,33 +228,51 @@ class Control:
             if malformed.reply is not None:
                 caller.send(malformed.reply)
             return
-        send = caller.send if call.wants_reply else _discard
+        say = caller.send if call.wants_reply else _discard
         try:
             self._rights.demand(caller.peer, call.request.method, is_look=call.request.is_look)
-            self._reply(caller, call, send)
+            self._reply(caller, call, say)
         except HungUp:
             raise
         except Failure as failure:
             log.debug("request failed", method=call.request.method, error=failure.message)
-            send(failure_line(call.id, failure))
+            say(failure_line(call.id, failure))
         except Exception as error:
             log.exception("request ended in a fault of barmand", method=call.request.method)
-            send(failure_line(call.id, error))
+            say(failure_line(call.id, error))
 
-    def _reply(self, caller: Caller, call: Call, send: Callable[[bytes], None]) -> None:
+    def _reply(self, caller: Caller, call: Call, say: Callable[[bytes], None]) -> None:
+        _demand_file(call, caller.file)
         if not isinstance(call.request, Ping) and not self._watchers.acquire(blocking=False):
             raise Refused("too many callers at once", hint="Ask again in a moment.")
         try:
-            for reply in self._answer(call.request, str(caller.peer)):
-                if isinstance(reply, Reply):
-                    send(result_line(call.id, reply))
+            for reply in self._answer(call.request, str(caller.peer), caller.file):
+                if isinstance(reply, Handed):
+                    _hand(caller, call, reply)
+                elif isinstance(reply, Reply):
+                    say(result_line(call.id, reply))
                 elif reply is not None:
-                    send(note_line(reply))
+                    say(note_line(reply))
                 elif call.wants_reply:
                     caller.demand_presence()
         finally:
             if not isinstance(call.request, Ping):
                 self._watchers.release()
+
+
+def _demand_file(call: Call, file: int | None) -> None:
+    if file is None and call.request.takes_file:
+        raise UsageError(f"{call.request.method} comes with one file descriptor, and has none")
+    if file is not None and not call.request.takes_file:
+        raise UsageError(f"{call.request.method} takes no file descriptor")
+
+
+def _hand(caller: Caller, call: Call, handed: Handed) -> None:
+    try:
+        if call.wants_reply:
+            caller.send(result_line(call.id, handed.reply), handed.file)
+    finally:
+        os.close(handed.file)
 
 
 def _discard(_data: bytes) -> None:

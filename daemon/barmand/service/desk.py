@@ -14,12 +14,14 @@ from barmand.model.naming import find, valid_name
 from barmand.model.order import Checksums, Reuse, Wish
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
+from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.views import backup_view
 from barmand.service.wal_desk import WalDesk
+from barmand.wire.door_messages import DoorRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
     AnyNote,
@@ -53,7 +55,7 @@ log = structlog.get_logger()
 
 CANCEL_SECONDS = 20.0
 
-Answer = Iterator[AnyNote | Reply | None]
+Answer = Iterator[AnyNote | Reply | Handed | None]
 """Notes, None where nothing came for a while, and at last the reply."""
 
 
@@ -69,10 +71,12 @@ class Desk:
     reload_house: Callable[[], House]
     queueing: threading.Lock
 
-    def answer(self, request: AnyRequest, who: str) -> Answer:
-        """Raises Failure, before or between replies."""
+    def answer(self, request: AnyRequest, who: str, file: int | None) -> Answer:
+        """Raises Failure, before or between replies. `file` stays the caller's."""
         if isinstance(request, WalRequest):
             return self.wal.answer(request, self.house, who)
+        if isinstance(request, DoorRequest):
+            return self.wal.answer_at_the_door(request, self.house, file)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
         return self._answer(request, who)

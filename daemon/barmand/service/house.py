@@ -16,8 +16,10 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.fetch import Fetch
 from barmand.operations.list_files import ListFiles
 from barmand.operations.prune import Prune
+from barmand.operations.push import Push
 from barmand.operations.rebuild import Rebuild
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
@@ -64,6 +66,8 @@ class Kit:
     wal_kit: WalKit
     take: TakeBackup
     archive: Archive
+    push: Push
+    fetch: Fetch
     delete: Delete
     prune: Prune
     list_files: ListFiles

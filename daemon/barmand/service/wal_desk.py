@@ -7,7 +7,9 @@ from typing import assert_never
 from barmand.catalog.memory import Catalog
 from barmand.model.gap import MISSING_STATES, GapState
 from barmand.outside.clock import local_now
+from barmand.service import wal_doors
 from barmand.service.awaiting import awaited
+from barmand.service.caller import Handed
 from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.listing import listed
@@ -16,6 +18,7 @@ from barmand.service.runner import Job, Key, Runner
 from barmand.service.stream_desk import StreamDesk, replication
 from barmand.service.switching import check_archive, switch
 from barmand.service.views import gap_view
+from barmand.wire.door_messages import DoorRequest, GetWal, PeekWal, WalPush
 from barmand.wire.messages import AnyNote, Reply
 from barmand.wire.stream_messages import (
     AskReplication,
@@ -37,7 +40,7 @@ from barmand.wire.wal_messages import (
     WalRequest,
 )
 
-Answer = Iterator[AnyNote | Reply | None]
+Answer = Iterator[AnyNote | Reply | Handed | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,19 @@ class WalDesk:
                 yield check_archive(request, house.kit(request.server), self.catalog)
             case AskReplication():
                 yield replication(request, house.kit(request.server))
+            case _:
+                assert_never(request)
+
+    @staticmethod
+    def answer_at_the_door(request: DoorRequest, house: House, file: int | None) -> Answer:
+        """As `answer`, of what PostgreSQL pushes and fetches; `file` stays the caller's."""
+        match request:
+            case WalPush():
+                yield from wal_doors.pushed(house.working_kit(request.server), request, file)
+            case GetWal():
+                yield wal_doors.fetched(house.kit(request.server), request)
+            case PeekWal():
+                yield wal_doors.peeked(house.kit(request.server), request)
             case _:
                 assert_never(request)
 

@@ -153,6 +153,11 @@ class WalArchive:
         move_whole(source, place)
         return place
 
+    def aside(self, name: str, reason: str) -> list[Path]:
+        """What was set aside of the WAL file `name` for this reason."""
+        with at_the_disk("list", self.layout.errors):
+            return sorted(self.layout.errors.glob(f"{name}.*.{reason}"))
+
     def _folders(self) -> list[Path]:
         with at_the_disk("list", self.layout.wals):
             found = [path for path in self.layout.wals.iterdir() if _FOLDER.fullmatch(path.name)]

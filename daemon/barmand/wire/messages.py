@@ -24,10 +24,14 @@ Seconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 # ------------------------------------------------------------------------------------- requests
 class Request(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`method` is its name on the wire; `is_look` marks what members of monitor_group may ask."""
+    """`method` is its name on the wire; `is_look` marks what members of monitor_group may ask.
+
+    `takes_file`: one open file comes along with it (SCM_RIGHTS).
+    """
 
     method: ClassVar[str]
     is_look: ClassVar[bool] = False
+    takes_file: ClassVar[bool] = False
     result: ClassVar[type["Reply"]]
 
 

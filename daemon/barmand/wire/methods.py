@@ -1,5 +1,6 @@
 """Every request there is, by its method's name."""
 
+from barmand.wire.door_messages import DoorRequest
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
@@ -35,6 +36,6 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest | StreamRequest
+AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}

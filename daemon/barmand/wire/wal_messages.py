@@ -8,6 +8,8 @@ from barmand.wire.messages import BackupWord, GapView, Reply, Request, ServerNam
 
 Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 
+WalName = Annotated[str, Meta(min_length=1, max_length=255)]
+
 
 class ArchivedReply(Reply, frozen=True, kw_only=True):
     """One pass over what had arrived: segments taken into the archive."""
