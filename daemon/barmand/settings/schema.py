@@ -494,8 +494,8 @@ _HOOKS = {
     for retry in ("", "_retry")
 }
 _OWN_FILTERS = "filters of your own are not run"
-_NO_PRUNING = "nothing is deleted by itself yet"
-_NO_AGE_CHECK = "the check does not look at ages, sizes and queues yet"
+_NO_PRUNING = "no backup is deleted by itself yet"
+_NO_AGE_CHECK = "the check does not look at the age and size of backups yet"
 _BY_SYSTEMD = "the service manager decides this for a daemon"
 _NO_LOCKS = "one daemon needs no lock files"
 _AT_RESTORE = "not used by this version's restore"
