@@ -586,7 +586,7 @@ def bench_over(
             quarantine=quarantine,
             ring_archive=lambda: rung.append("archive"),
         ),
-        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs),
+        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps),
         delete=delete,
         prune=prune,
         restore=Restore(

@@ -139,7 +139,13 @@ class Works:
                 quarantine=self._quarantine,
                 ring_archive=partial(self._bells.ring_archive, self._name),
             ),
-            fetch=Fetch(self._name, self._layout, self._catalog.servers, self._catalog.wal_runs),
+            fetch=Fetch(
+                self._name,
+                self._layout,
+                self._catalog.servers,
+                self._catalog.wal_runs,
+                self._catalog.wal_gaps,
+            ),
             delete=delete,
             prune=prune,
             list_files=ListFiles(
@@ -167,11 +173,9 @@ class Works:
             place=StreamPlace(
                 server=self._name,
                 layout=self._layout,
-                wals=self._wals,
+                quarantine=self._quarantine,
                 wal_runs=catalog.wal_runs,
                 keeper=self._keeper,
-                events=catalog.events,
-                now=local_now,
             ),
             servers=catalog.servers,
             events=catalog.events,

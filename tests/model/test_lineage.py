@@ -9,8 +9,8 @@ from barmand.model.lineage import (
     advanced,
     behind_held,
     between,
+    lineage_of,
     on_line,
-    parse_history,
 )
 from barmand.model.wal import Run, Segment
 
@@ -20,15 +20,15 @@ THIRD = Lineage(3, ((1, 0x550000), (2, 0x900000)))
 
 
 def test_a_history_tells_where_each_timeline_was_left() -> None:
-    assert parse_history(3, HISTORY) == THIRD
+    assert lineage_of(3, HISTORY) == THIRD
     assert THIRD.timelines == (1, 2, 3)
     assert [THIRD.end(timeline) for timeline in (1, 2, 3)] == [0x550000, 0x900000, None]
 
 
 @pytest.mark.parametrize("text", ["1 nowhere\n", "words", "3\t0/1\tits own child\n"])
 def test_what_is_no_history_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="history"):
-        parse_history(3, text)
+    with pytest.raises(ValueError, match="history|cannot be before"):
+        lineage_of(3, text)
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,19 @@ def test_an_archive_whose_mount_is_gone_is_a_failure_and_not_absence(
         bench.fetch.run(name)
 
 
+def test_a_segment_in_a_gap_is_absent_only_once_an_operator_said_so(bench: Bench) -> None:
+    for number in (1, 3):
+        lay_segment(bench.layout.incoming, number)
+    bench.pass_wal()
+    (gap,) = bench.catalog.wal_gaps.of_server("main")
+    with pytest.raises(StorageFailed, match=f"lies in gap {gap.id}"):
+        bench.fetch.run(segment_name(2))
+    bench.catalog.wal_gaps.acknowledge(
+        "main", gap.id, reason="the disk died", actor="anna", now=bench.clock()
+    )
+    assert bench.fetch.run(segment_name(2)) is None
+
+
 def test_a_file_that_cannot_be_read_is_a_failure(bench: Bench) -> None:
     path = archive(bench)
     path.unlink()

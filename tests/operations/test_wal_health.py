@@ -38,7 +38,7 @@ def test_an_open_gap_fails_the_check_and_an_acknowledged_one_does_not(
     archive(bench, 4)
     found = finding(health, "WAL gaps")
     assert not found.is_ok
-    assert "2 segments are missing" in found.hint
+    assert "2 segment(s) missing" in found.hint
     assert "barmanctl wal-gaps main" in found.hint
     (gap,) = bench.catalog.wal_gaps.of_server("main")
     bench.catalog.wal_gaps.acknowledge(

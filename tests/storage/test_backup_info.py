@@ -196,9 +196,9 @@ def test_the_identity_is_barmans(layout: Layout) -> None:
         "systemid": "7711164279157336501",
         "version": "15",
     }
-    assert backup_info.load_identity(layout) == ("7711164279157336501", 15)
-    backup_info.save_identity(layout, "7711164279157336501", 16)
-    assert backup_info.load_identity(layout) == ("7711164279157336501", 16)
+    assert backup_info.load_identity(layout) == ("7711164279157336501", 150_000)
+    backup_info.save_identity(layout, "7711164279157336501", 160_002)
+    assert backup_info.load_identity(layout) == ("7711164279157336501", 160_000)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"systemid": "1", "version": null}'])

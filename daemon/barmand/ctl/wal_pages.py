@@ -19,10 +19,11 @@ def acknowledged(result: View) -> list[str]:
 
 
 def rebuilt(result: View) -> list[str]:
+    server = result["server"]
     found = f"{result['adopted_backups']} backups and {result['adopted_wals']} WAL segments"
     return [
-        f"{result['server']}: {found} were on disk and not in the catalogue",
-        f"{result['lost_wals']} WAL segments were in the catalogue and not whole on disk",
+        f"{server}: {found} were on disk and not in the catalogue",
+        f"{server}: {result['lost_wals']} WAL segments were in the catalogue and not whole on disk",
     ]
 
 

@@ -4,13 +4,11 @@ Source: PostgreSQL documentation, "Timelines", and the history files themselves:
 timeline that was left, with the LSN at which it was.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from barmand.model.wal import Run, Segment, parse_lsn
-
-_LINE = re.compile(r"\s*(\d+)\s+([0-9A-Fa-f]+/[0-9A-Fa-f]+)")
+from barmand.model.history import parse_history
+from barmand.model.wal import Run, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +35,10 @@ class Lineage:
         return timelines[timelines.index(timeline) + 1]
 
 
-def parse_history(timeline: int, text: str) -> Lineage:
-    """Raises ValueError for what is no history of `timeline`."""
-    left: list[tuple[int, int]] = []
-    for line in text.splitlines():
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        found = _LINE.match(line)
-        if found is None:
-            raise ValueError(f"not a line of a timeline's history: {line!r:.100}")
-        left.append((int(found[1]), parse_lsn(found[2])))
-    if any(before >= timeline for before, _ in left):
-        raise ValueError(f"not the history of timeline {timeline}")
-    return Lineage(timeline, tuple(left))
+def lineage_of(timeline: int, history: str) -> Lineage:
+    """Raises ValueError for what is no history of `timeline`, and says why."""
+    ancestors = parse_history(timeline, history)
+    return Lineage(timeline, tuple((each.timeline, each.end_lsn) for each in ancestors))
 
 
 def on_line(lineage: Lineage, wanted: Segment, size: int) -> Segment:

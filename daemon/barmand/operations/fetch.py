@@ -7,9 +7,11 @@ from enum import Enum
 from pathlib import Path
 
 from barmand.catalog.servers import Servers
+from barmand.catalog.wal_gaps import WalGaps
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.door import Belongs, Expected, Verdict, judge, judge_history, judge_label
 from barmand.model.errors import StorageFailed, UsageError
+from barmand.model.gap import GapState
 from barmand.model.wal import Run, Segment, WalKind, kind_of
 from barmand.storage.disk import at_the_disk
 from barmand.storage.layout import Layout
@@ -42,6 +44,7 @@ class Fetch:
     layout: Layout
     servers: Servers
     wal_runs: WalRuns
+    wal_gaps: WalGaps
 
     def run(self, name: str, *, partial: bool = False, held: str | None = None) -> Found | None:
         """None only when it is nowhere. StorageFailed when it is not whole where it lies.
@@ -85,7 +88,7 @@ class Fetch:
 
     def _demand_absence(self, name: str) -> None:
         """What is not found must not be there: StorageFailed for a disk that is not ours (a mount
-        gone), and for a file that was archived.
+        gone), for a file that was archived, and for one in a gap that nobody has acknowledged.
         """
         layout = self.layout
         if self.servers.system_id(self.server) is not None and not layout.identity.is_file():
@@ -101,8 +104,20 @@ class Fetch:
             is_empty = not any(layout.wals.iterdir())
         if runs and is_empty:
             raise StorageFailed(f"{layout.wals} is empty, and WAL was archived there")
-        if size is not None and kind_of(name) is WalKind.SEGMENT and _is_in(name, size, runs):
+        if size is not None and kind_of(name) is WalKind.SEGMENT:
+            self._demand_never_here(name, size, runs)
+
+    def _demand_never_here(self, name: str, size: int, runs: Iterable[Run]) -> None:
+        if _is_in(name, size, runs):
             raise StorageFailed(f"{name} was archived, and is not in {self.layout.wals} any more")
+        for gap in self.wal_gaps.of_server(self.server, (GapState.OPEN,)):
+            if _is_in(name, size, [gap.run]):
+                raise StorageFailed(
+                    f"{name} is missing, and WAL behind it is not: it lies in gap {gap.id}",
+                    hint="Recovery would end before it, without what was committed later. Bring it"
+                    f" back, or `barmanctl acknowledge-gap {self.server} {gap.id} --reason WHY`"
+                    " lets recovery end there.",
+                )
 
     def _open_all(
         self, name: str, files: ExitStack, *, partial: bool

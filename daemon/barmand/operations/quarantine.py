@@ -20,12 +20,15 @@ class Quarantine:
     events: Events
     now: Clock
 
-    def set_aside(self, path: Path, reason: str, why: str) -> Path:
-        """`reason` is one word, the end of its name in errors/; `why` a sentence for people."""
+    def set_aside(self, path: Path, reason: str, why: str, *, is_alarm: bool = True) -> Path:
+        """`reason` is one word, the end of its name in errors/; `why` a sentence for people.
+
+        No alarm is what had to be expected, after a failover say.
+        """
         kept = self.wals.set_aside(path, reason)
         facts = {"file": path.name, "why": why, "kept": str(kept)}
         self.events.add(
             Event(at=self.now(), kind="WAL file set aside", server=self.server, facts=facts)
         )
-        log.error("WAL file set aside", **facts)
+        (log.error if is_alarm else log.warning)("WAL file set aside", **facts)
         return kept

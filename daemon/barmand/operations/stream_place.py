@@ -4,17 +4,15 @@ from dataclasses import dataclass
 
 import structlog
 
-from barmand.catalog.events import Events
 from barmand.catalog.wal_runs import WalRuns
-from barmand.model.event import Event
 from barmand.model.lineage import Lineage, advanced, behind_held, on_line
 from barmand.model.wal import Run, Segment, format_lsn
-from barmand.operations.ports import Clock, Writing
+from barmand.operations.ports import Writing
+from barmand.operations.quarantine import Quarantine
 from barmand.operations.slots import SlotKeeper
 from barmand.storage.durable import move_whole, remove_file
 from barmand.storage.layout import Layout
 from barmand.storage.streamed import Streamed, mark, mend_halves, streamed
-from barmand.storage.wals import WalArchive
 
 log = structlog.get_logger()
 
@@ -36,11 +34,9 @@ class Here:
 class StreamPlace:
     server: str
     layout: Layout
-    wals: WalArchive
+    quarantine: Quarantine
     wal_runs: WalRuns
     keeper: SlotKeeper
-    events: Events
-    now: Clock
 
     def wanted(self, here: Here) -> Segment | None:
         """What comes next; None where nothing of this server is here and no slot tells."""
@@ -95,12 +91,7 @@ class StreamPlace:
         return why
 
     def _set_aside(self, name: str, reason: str, why: str) -> None:
-        kept = self.wals.set_aside(self.layout.streaming / name, reason)
-        facts = {"file": name, "why": why, "kept": str(kept)}
-        self.events.add(
-            Event(at=self.now(), kind="WAL file set aside", server=self.server, facts=facts)
-        )
-        log.warning("WAL file set aside", **facts)
+        self.quarantine.set_aside(self.layout.streaming / name, reason, why, is_alarm=False)
 
 
 def _is_covered(half: Streamed, here: Here, held: list[Run]) -> bool:

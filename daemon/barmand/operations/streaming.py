@@ -10,7 +10,7 @@ from barmand.catalog.events import Events
 from barmand.catalog.servers import Servers
 from barmand.model.errors import PostgresFailed, Refused, StorageFailed, ToolFailed
 from barmand.model.event import Event
-from barmand.model.lineage import Lineage, between, parse_history
+from barmand.model.lineage import Lineage, between, lineage_of
 from barmand.model.standby_names import names_us
 from barmand.model.wal import Run, Segment, WalKind, format_lsn, kind_of
 from barmand.operations.ports import Clock, Stop, WalProgram, WalServer, Writing
@@ -138,7 +138,7 @@ class Streaming:
             return Lineage(timeline)
         text = self.source.history(timeline)
         try:
-            return parse_history(timeline, text.decode(errors="replace"))
+            return lineage_of(timeline, text.decode(errors="replace"))
         except ValueError as error:
             raise PostgresFailed(
                 f"{self.server} gives a history of timeline {timeline} that is none",

@@ -46,7 +46,7 @@ class WalHealth:
         if unknown:
             count = sum(gap.count for gap in unknown)
             hint = (
-                f"{count} segments are missing: `barmanctl wal-gaps {self.server}` names them; "
+                f"{count} segment(s) missing: `barmanctl wal-gaps {self.server}` names them; "
                 "no recovery comes past them, so take a backup"
             )
             return Finding(name, hint, is_ok=False)

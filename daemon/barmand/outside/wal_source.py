@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from barmand.model.errors import PostgresFailed
 from barmand.model.wal import parse_lsn
 from barmand.outside.postgres import Identity, Postgres, Slot
 
@@ -116,6 +117,15 @@ class WalSource:
         rows = self.postgres.rows(_STREAMS)
         return rows[0][-1], [Replica(*row[:-1]) for row in rows if row[0] is not None]
 
+    def _checkpoint(self) -> None:
+        try:
+            self.postgres.rows("CHECKPOINT")
+        except PostgresFailed as failure:
+            if "pg_checkpoint" not in failure.message and "superuser" not in failure.message:
+                raise
+            hint = "GRANT pg_checkpoint to the role; before PostgreSQL 15 a superuser must do it."
+            raise PostgresFailed(failure.message, hint=hint) from failure
+
     def switch_wal(self, *, is_forced: bool) -> Switched | None:
         """Close the segment being written; `is_forced`: after a checkpoint, so that there is
         something in it. None for a standby, which writes no WAL.
@@ -124,7 +134,7 @@ class WalSource:
         if is_standby:
             return None
         if is_forced:
-            self.postgres.rows("CHECKPOINT")
+            self._checkpoint()
         end, name = self.postgres.rows(_SWITCH)[0]
         lsn, timeline = parse_lsn(end), int(name[:8], 16)
         # Where there was nothing to close, it is the start of the segment that stays open.

@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 def awaited(
-    runner: Runner, key: Key, work: Callable[[Job], T], *, apart: bool
+    runner: Runner, key: Key, work: Callable[[Job], T], *, apart: bool, tells: bool = True
 ) -> Generator[AnyNote | None, None, T]:
     """Have `work` done by the runner; notes on its progress, then its result or its failure.
 
-    `apart`: on the chores' pool, where it does not wait behind copies.
+    `apart`: on the chores' pool, where it does not wait behind copies. Not `tells`: no notes.
     """
     job = runner.enlist(key)
     outcome: Future[T] = Future()
@@ -47,7 +47,8 @@ def awaited(
         runner.apart(job, perform)
     else:
         runner.submit(lambda: runner.perform(job, perform))
-    yield from _progress(runner, job, outcome)
+    for note in _progress(runner, job, outcome):
+        yield note if tells else None
     if not outcome.done():
         raise Stopped(job.stop.reason)
     return outcome.result()

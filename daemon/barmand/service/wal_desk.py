@@ -123,4 +123,4 @@ class WalDesk:
             )
 
         key = Key("rebuild", kit.name, "")
-        yield (yield from awaited(self.runner, key, work, apart=True))
+        yield (yield from awaited(self.runner, key, work, apart=True, tells=False))

@@ -29,6 +29,9 @@ __all__ = [
     "with_card",
 ]
 
+_NUMBERED = 10_000
+"""15 is 150000 and up."""
+
 
 def save(layout: Layout, backup: Backup) -> None:
     """Make `backup` durable. Card first: an info that is there has its card."""
@@ -85,13 +88,13 @@ def save_identity(layout: Layout, system_id: str, version: int) -> None:
 
 
 def load_identity(layout: Layout) -> tuple[str, int] | None:
-    """System identifier and major version, for Barman keeps no more of it."""
+    """System identifier and version, as PostgreSQL numbers it: of that Barman keeps the major."""
     identity = _read(layout.identity)
     if identity is None:
         return None
     with _damage_named(layout.identity):
         facts = json.loads(identity)
-        return str(facts["systemid"]), int(str(facts["version"]).partition(".")[0])
+        return str(facts["systemid"]), _NUMBERED * int(str(facts["version"]).partition(".")[0])
 
 
 def _read(path: Path) -> bytes | None:
