@@ -27,7 +27,7 @@ def test_a_history_tells_where_each_timeline_was_left() -> None:
 
 @pytest.mark.parametrize("text", ["1 nowhere\n", "words", "3\t0/1\tits own child\n"])
 def test_what_is_no_history_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="history|cannot be before"):
+    with pytest.raises(ValueError, match=r"history|cannot be before"):
         lineage_of(3, text)
 
 
