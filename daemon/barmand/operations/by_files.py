@@ -33,6 +33,7 @@ from barmand.operations.ports import (
     Seconds,
     Stop,
 )
+from barmand.operations.retrying import with_retries
 from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size, write_whole
 from barmand.storage.layout import Layout
 from barmand.storage.manifest import Algorithm, Manifest, WalRange, writing
@@ -83,17 +84,13 @@ class ByFiles:
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
         """Where retries are wanted, a PostgreSQL that was restarted is begun with once more."""
-        for attempts_left in range(order.retry_times, -1, -1):
-            try:
-                return self._attempt(backup, order, stop, report)
-            except SessionLost as lost:
-                if not attempts_left:
-                    raise
-                log.warning("copy failed, another attempt follows", error=lost.message)
-                report(Phase.RETRYING, None, None)
-                if stop.wait(order.retry_sleep):
-                    raise Stopped(stop.reason) from lost
-        raise AssertionError("the last attempt returns or raises")
+        return with_retries(
+            lambda: self._attempt(backup, order, stop, report),
+            order,
+            SessionLost,
+            stop=stop,
+            report=report,
+        )
 
     def _attempt(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Copied:
         home = self.layout.backup(backup.id)

@@ -8,7 +8,7 @@ import structlog
 
 from barmand.model.backup import Backup, Cluster, Copied, Damage
 from barmand.model.compression import Compression
-from barmand.model.errors import Stopped, ToolFailed
+from barmand.model.errors import ToolFailed
 from barmand.model.finding import Finding
 from barmand.model.order import Checksums, Order
 from barmand.model.positions import end_of, start_of
@@ -16,6 +16,7 @@ from barmand.model.progress import Phase
 from barmand.model.wal import parse_lsn
 from barmand.operations.examining import compatible, packable
 from barmand.operations.ports import Clock, CopyTool, Readiness, Report, Seconds, Stop
+from barmand.operations.retrying import with_retries
 from barmand.storage.base_backup import read_label, read_manifest_tail
 from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size
 from barmand.storage.layout import Layout
@@ -52,17 +53,13 @@ class ByPgBasebackup:
             yield packable(self.compression, self.tool, readiness)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
-        for attempts_left in range(order.retry_times, -1, -1):
-            try:
-                return self._attempt(backup, order, stop, report)
-            except ToolFailed as error:
-                if not attempts_left:
-                    raise
-                log.warning("copy failed, another attempt follows", error=error.message)
-                report(Phase.RETRYING, None, None)
-                if stop.wait(order.retry_sleep):
-                    raise Stopped(stop.reason) from error
-        raise AssertionError("the last attempt returns or raises")
+        return with_retries(
+            lambda: self._attempt(backup, order, stop, report),
+            order,
+            ToolFailed,
+            stop=stop,
+            report=report,
+        )
 
     def _attempt(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Copied:
         home = self.layout.backup(backup.id)
