@@ -1,5 +1,6 @@
 """The WAL of a restore: where its replay would make tablespaces is judged beforehand."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,18 @@ def test_a_file_in_its_place_is_refused(bench: Bench, target: Path, location: Pa
     stream(bench, 4, made_at(location))
     location.touch()
     with pytest.raises(Refused, match="not empty"):
+        restore(bench, backup, target)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root sees everything")
+@pytest.mark.parametrize("below", ["", "deeper/space"])
+def test_what_cannot_be_seen_may_be_a_running_clusters(
+    bench: Bench, target: Path, location: Path, below: str
+) -> None:
+    backup = bench.done_backup()
+    stream(bench, 4, made_at(location / below))
+    location.mkdir(mode=0)
+    with pytest.raises(Refused, match="which barmand's user cannot look into"):
         restore(bench, backup, target)
 
 

@@ -7,7 +7,9 @@ files of a cluster that may run, and what is dropped in the restored one would b
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
+from typing import assert_never
 
 from barmand.model.errors import Refused
 from barmand.model.recovery import Target
@@ -19,6 +21,15 @@ from barmand.storage.disk import at_the_disk
 from barmand.storage.restored import Fragment
 from barmand.storage.tablespace_records import TablespaceMade, tablespaces_made
 from barmand.storage.wals import WalArchive
+
+
+class Seen(Enum):
+    """What lies where a tablespace will be."""
+
+    ABSENT = "is not there"
+    EMPTY = "is empty"
+    TAKEN = "is not empty here"
+    HIDDEN = "barmand's user cannot look into"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +72,21 @@ class LayWal:
             raise Refused(
                 f"{deed}, which is barmand's own ground ({ground})", hint=_ways_out(made, plan)
             )
-        match _entries(made.path):
-            case None:
+        match _seen(made.path):
+            case Seen.ABSENT:
                 return (
                     f"{deed}, which is not there: make that folder, empty, for PostgreSQL's user "
                     "before you start it, or recovery stops"
                 )
-            case 0:
+            case Seen.EMPTY:
                 return f"{deed}, an empty folder here: it will be the restored cluster's"
-            case _:
+            case (Seen.TAKEN | Seen.HIDDEN) as seen:
                 raise Refused(
-                    f"{deed}, which is not empty here: it may be a running cluster's",
+                    f"{deed}, which {seen.value}: it may be a running cluster's",
                     hint=_ways_out(made, plan),
                 )
+            case _ as never:
+                assert_never(never)
 
     def _ground(self, location: Path) -> Path | None:
         with at_the_disk("look at", location):
@@ -117,15 +130,17 @@ def _is_ours(made: TablespaceMade, plan: Plan) -> bool:
     )
 
 
-def _entries(location: Path) -> int | None:
-    """How many lie there, at least; None when it is not there. What cannot be seen is taken."""
-    try:
-        with os.scandir(location) as entries:
-            return 0 if next(entries, None) is None else 1
-    except FileNotFoundError:
-        return None
-    except (PermissionError, NotADirectoryError):
-        return 1
+def _seen(location: Path) -> Seen:
+    with at_the_disk("look into", location):
+        try:
+            with os.scandir(location) as entries:
+                return Seen.EMPTY if next(entries, None) is None else Seen.TAKEN
+        except FileNotFoundError:
+            return Seen.ABSENT
+        except NotADirectoryError:
+            return Seen.TAKEN
+        except PermissionError:
+            return Seen.HIDDEN
 
 
 def _ways_out(made: TablespaceMade, plan: Plan) -> str:
