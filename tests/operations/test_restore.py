@@ -11,8 +11,10 @@ from barmand.model.backup import Backup, Tablespace
 from barmand.model.errors import Refused, Stopped, StorageFailed
 from barmand.model.progress import Phase
 from barmand.model.recovery import Target
-from barmand.operations.restore import Plan, Restored
+from barmand.operations.restore import Restored
+from barmand.operations.restore_plan import Plan
 from fakes import MB, Bench, Stop, Told, segment_name, wal_segment
+from support.postgres import Clusters
 
 SPACE = Path("PG_15_202209061/5/16390")
 
@@ -20,6 +22,14 @@ SPACE = Path("PG_15_202209061/5/16390")
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
     return tmp_path / "restored"
+
+
+@pytest.fixture
+def real_control(clusters: Clusters) -> bytes:
+    """Of a cluster that has run with the settings of the tests."""
+    cluster = clusters.make()
+    cluster.stop()
+    return (cluster.data / "global/pg_control").read_bytes()
 
 
 def plan(
@@ -209,6 +219,46 @@ def test_a_data_directory_in_the_settings_does_not_lead_to_the_original(
         "port = 1 # data_directory\n"
     )
     assert "#barmand#" not in conf.read_text()
+
+
+def test_without_the_sources_settings_recovery_is_told_what_it_needs(
+    bench: Bench, target: Path, real_control: bytes
+) -> None:
+    bench.postgres.config_file = "/etc/postgresql/15/main/postgresql.conf"
+    backup = bench.done_backup()
+    (bench.layout.data(backup.id) / "global/pg_control").write_bytes(real_control)
+    assert run(bench, plan(bench, backup, target)).warnings == ()
+    lines = settings(target / "postgresql.auto.conf")
+    assert lines[2:4] == ["max_connections = 40", "max_worker_processes = 8"]
+    assert "max_locks_per_transaction = 64" in lines
+
+
+def test_an_include_that_is_silenced_is_as_good_as_settings_outside(
+    bench: Bench, target: Path, real_control: bytes
+) -> None:
+    backup = bench.done_backup()
+    (bench.layout.data(backup.id) / "global/pg_control").write_bytes(real_control)
+    (bench.layout.data(backup.id) / "postgresql.conf").write_text("include 'gone.conf'\n")
+    run(bench, plan(bench, backup, target))
+    assert "max_connections = 40" in settings(target / "postgresql.auto.conf")
+
+
+def test_with_the_sources_settings_recovery_is_told_none_of_them(
+    bench: Bench, target: Path, real_control: bytes
+) -> None:
+    backup = bench.done_backup()
+    (bench.layout.data(backup.id) / "global/pg_control").write_bytes(real_control)
+    run(bench, plan(bench, backup, target))
+    assert "max_connections" not in (target / "postgresql.auto.conf").read_text()
+
+
+def test_where_what_recovery_needs_cannot_be_read_the_requester_is_told(
+    bench: Bench, target: Path
+) -> None:
+    bench.postgres.config_file = "/etc/postgresql/15/main/postgresql.conf"
+    (warning,) = run(bench, plan(bench, bench.done_backup(), target)).warnings
+    assert "max_locks_per_transaction must not be lower" in warning
+    assert "max_connections" not in (target / "postgresql.auto.conf").read_text()
 
 
 def test_the_backup_of_a_standby_is_restored_as_a_primary(bench: Bench, target: Path) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from barmand.model.backup import Backup, Status, Tablespace
+from barmand.model.backup import Backup, Damage, Status, Tablespace
 from barmand.model.errors import NotFound, Refused
 from barmand.model.recovery import Target
 from barmand.model.wal import Run
-from barmand.operations.restore import Plan
+from barmand.operations.restore_plan import Plan
 from fakes import MB, Bench, Stop, segment_name
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -240,7 +240,10 @@ def test_configuration_outside_the_data_directory_is_warned_of(bench: Bench, tar
     bench.postgres.config_file = "/etc/postgresql/15/main/postgresql.conf"
     made = plan(bench, bench.done_backup(), target)
     (warning,) = bench.restore.warnings(made)
-    assert warning.endswith(": /etc/postgresql/15/main/postgresql.conf")
+    assert warning.startswith(
+        f"not in the backup: /etc/postgresql/15/main/postgresql.conf; put them into {target} "
+    )
+    assert "without the lines data_directory" in warning
 
 
 def test_configuration_that_a_file_method_brought_needs_no_warning(
@@ -258,13 +261,49 @@ def test_configuration_that_a_file_method_brought_needs_no_warning(
     assert bench.restore.warnings(by_files) != []
 
 
-def test_included_settings_from_outside_are_warned_of(bench: Bench, target: Path) -> None:
-    made = plan(bench, bench.done_backup(), target)
+def with_cluster(made: Plan, **facts: object) -> Plan:
     assert made.backup.cluster is not None
-    files = ("/etc/postgresql/15/main/conf.d/a.conf", f"{made.backup.cluster.pgdata}/b.conf")
-    cluster = replace(made.backup.cluster, included_files=files)
-    (warning,) = bench.restore.warnings(replace(made, backup=replace(made.backup, cluster=cluster)))
-    assert warning.endswith("without its settings: /etc/postgresql/15/main/conf.d/a.conf")
+    cluster = replace(made.backup.cluster, **facts)  # type: ignore[arg-type] # its own fields
+    return replace(made, backup=replace(made.backup, cluster=cluster))
+
+
+def test_included_settings_from_outside_are_named_with_the_folder_that_takes_them(
+    bench: Bench, target: Path
+) -> None:
+    made = plan(bench, bench.done_backup(), target)
+    etc = "/etc/postgresql/15/main"
+    (bench.layout.data(made.backup.id) / "postgresql.conf").touch()
+    by_files = replace(made, backup=replace(made.backup, method="rsync"))
+    cluster = with_cluster(
+        by_files,
+        config_file=f"{etc}/postgresql.conf",
+        included_files=(f"{etc}/conf.d/a.conf", f"{etc}/conf.d/b.conf", f"{etc}/c.conf", "/d.conf"),
+    )
+    folder, others = bench.restore.warnings(cluster)
+    assert folder == (
+        f"not in the backup: {etc}/conf.d/a.conf, {etc}/conf.d/b.conf; put them into "
+        f"{target}/conf.d before you start PostgreSQL"
+    )
+    assert others == (
+        f"not in the backup: {etc}/c.conf, /d.conf; put them into {target} before you start "
+        "PostgreSQL, and let its postgresql.conf include them"
+    )
+    inside = with_cluster(made, included_files=("/srv/pg/b.conf",))
+    assert bench.restore.warnings(inside) == []
+
+
+def test_bad_pages_are_warned_of(bench: Bench, target: Path) -> None:
+    made = plan(bench, bench.done_backup(), target)
+    assert made.backup.copied is not None
+    damages = (Damage("base/5/16384", (7, 9)), Damage("base/5/16385", (1,)))
+    copied = replace(made.backup.copied, damages=damages)
+    damaged = replace(made, backup=replace(made.backup, copied=copied))
+    (warning,) = bench.restore.warnings(damaged)
+    assert warning.startswith("the backup has 3 bad page(s), first block 7 of base/5/16384")
+    assert "an older backup" in warning
+    unknown = replace(copied, damages=(Damage("base/5/16384", ()),))
+    (warning,) = bench.restore.warnings(replace(made, backup=replace(made.backup, copied=unknown)))
+    assert "base/5/16384" in warning
 
 
 def test_configuration_inside_needs_no_warning(bench: Bench, target: Path) -> None:

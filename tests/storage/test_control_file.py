@@ -1,15 +1,18 @@
 """pg_control by PostgreSQL itself, whole and torn."""
 
 import os
+import re
+import struct
 import threading
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
 from barmand.model.errors import Stopped, StorageFailed
-from barmand.storage.control_file import READS, bring_whole, is_whole
+from barmand.storage.control_file import READS, bring_whole, is_whole, recovery_needs
 from fakes import Stop, control_file
-from support.postgres import Clusters
+from support.postgres import Clusters, run
 
 
 @pytest.fixture
@@ -96,3 +99,58 @@ def test_a_file_that_is_written_all_the_time_comes_whole(tmp_path: Path) -> None
     finally:
         over.set()
         writer.join()
+
+
+# ------------------------------------------------------------------------------ what recovery needs
+
+
+def test_what_recovery_needs_is_what_pg_controldata_tells(clusters: Clusters) -> None:
+    cluster = clusters.make(
+        max_connections=123,
+        max_worker_processes=17,
+        max_wal_senders=13,
+        max_prepared_transactions=19,
+        max_locks_per_transaction=77,
+    )
+    cluster.stop()
+    told = run(cluster.bindir / "pg_controldata", cluster.data)
+    settings = dict(re.findall(r"^(max_\w+) setting: +(\d+)$", told, re.MULTILINE))
+    short = {"max_prepared_xacts": "max_prepared_transactions"}
+    short["max_locks_per_xact"] = "max_locks_per_transaction"
+    expected = {short.get(name, name): int(value) for name, value in settings.items()}
+    assert len(expected) == 5
+    needs = recovery_needs((cluster.data / "global/pg_control").read_bytes())
+    assert needs == expected
+    assert needs["max_locks_per_transaction"] == 77
+
+
+def with_sum(content: bytes, end: int) -> bytes:
+    """The same, its checksum at `end` made true again."""
+    crc = google_crc32c.value(content[:end]).to_bytes(4, "little")
+    return content[:end] + crc + content[end + 4 :]
+
+
+def sum_place(content: bytes) -> int:
+    return next(
+        place
+        for place in range(64, 512, 4)
+        if google_crc32c.value(content[:place]).to_bytes(4, "little") == content[place : place + 4]
+    )
+
+
+@pytest.mark.parametrize("change", ["version", "number", "alignment", "value", "torn", "short"])
+def test_what_is_not_found_for_sure_is_not_guessed(real: bytes, change: str) -> None:
+    number = real.find(struct.pack("=d", 1234567.0))
+    places = {"version": 8, "number": number, "alignment": number - 4, "value": number - 25}
+    if change in ("torn", "short"):
+        assert recovery_needs(real[:100] if change == "short" else b"x" + real[1:]) is None
+        return
+    place, end = places[change], sum_place(real)
+    changed = real[:place] + b"\xff" + real[place + 1 :]
+    assert is_whole(with_sum(changed, end))
+    assert recovery_needs(with_sum(changed, end)) is None
+    assert recovery_needs(with_sum(real, end)) is not None
+
+
+def test_a_control_file_of_an_unknown_kind_tells_nothing() -> None:
+    assert recovery_needs(control_file("73")) is None

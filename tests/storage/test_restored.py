@@ -101,27 +101,68 @@ def test_settings_come_behind_those_that_were_there(place: Destination, source: 
     assert (source / "postgresql.auto.conf").read_text() == "work_mem = '1MB'\n"
 
 
+def calmed(place: Destination, source: Path, *lines: str) -> tuple[Fragment, bool, list[str]]:
+    """The fragment, whether it lacks settings, and what its postgresql.conf says then."""
+    (source / "postgresql.conf").write_text("\n".join(lines) + "\n")
+    fragment = filled(place, source)
+    lacks = fragment.calm()
+    return fragment, lacks, (fragment.path / "postgresql.conf").read_text().splitlines()
+
+
 def test_what_is_included_and_is_not_here_is_silenced(place: Destination, source: Path) -> None:
     (source / "own.d").mkdir()
     lines = [
-        "include_dir = 'conf.d'",
         "include_dir 'own.d'  # here",
         "  INCLUDE = extra.conf",
         "include_if_exists = 'perhaps.conf'",
         "include '/etc/elsewhere.conf'",
+        "include_dir '/etc/elsewhere.d'",
+        "include_dir '../beside.d'",
+        "include '../beside.conf'",
         "include = 'postgresql.conf'",
     ]
-    (source / "postgresql.conf").write_text("\n".join(lines) + "\n")
-    fragment = filled(place, source)
-    fragment.tell_postgres([])
-    assert (fragment.path / "postgresql.conf").read_text().splitlines() == [
-        "#barmand# include_dir = 'conf.d'",
-        lines[1],
-        "#barmand#   INCLUDE = extra.conf",
-        *lines[3:4],
-        "#barmand# include '/etc/elsewhere.conf'",
-        lines[5],
+    place.path.mkdir(parents=True)
+    fragment, lacks, after = calmed(place, source, *lines)
+    assert lacks
+    silenced = {1, 3, 4, 5, 6}
+    assert after == [
+        f"#barmand# {line}" if number in silenced else line for number, line in enumerate(lines)
     ]
+    assert [path.name for path in place.path.iterdir()] == [fragment.path.name]
+
+
+@pytest.mark.parametrize("name", ["conf.d", "more/conf.d", "./conf.d"])
+def test_a_folder_that_is_included_and_is_not_here_is_made(
+    place: Destination, source: Path, name: str
+) -> None:
+    line = f"include_dir = '{name}'\t# of Debian"
+    fragment, lacks, after = calmed(place, source, line)
+    assert lacks
+    assert after == [line]
+    assert list((fragment.path / name).iterdir()) == []
+    assert (fragment.path / name).stat().st_mode & 0o777 == 0o700
+    assert not (source / name).exists()
+
+
+def test_a_configuration_that_lacks_nothing_stays_as_it_is(
+    place: Destination, source: Path
+) -> None:
+    _, lacks, after = calmed(place, source, "port = 5432", "#include_dir = 'conf.d'")
+    assert not lacks
+    assert after == ["port = 5432", "#include_dir = 'conf.d'"]
+
+
+def test_without_a_configuration_none_is_lacking(place: Destination, source: Path) -> None:
+    assert not filled(place, source).calm()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root sees everything")
+def test_what_cannot_be_seen_is_not_here(place: Destination, source: Path) -> None:
+    closed = source.parent / "closed"
+    closed.mkdir(mode=0)
+    _, lacks, after = calmed(place, source, f"include '{closed}/extra.conf'")
+    assert lacks
+    assert after[0].startswith("#barmand#")
 
 
 def test_settings_are_written_where_there_were_none(place: Destination, source: Path) -> None:
@@ -139,10 +180,12 @@ def test_when_root_restores_all_belongs_to_the_owner_of_the_destination(
     os.chown(place.path, GID, GID)
     archived = source.parent / "000000010000000000000001"
     archived.write_bytes(b"wal")
+    (source / "postgresql.conf").write_text("include_dir = 'more/conf.d'")
     fragment = filled(place, source)
     fragment.link_tablespace(16385, Path("/srv/new"))
     fragment.make_wal_folder()
     fragment.add_wal(archived)
+    assert fragment.calm()
     fragment.tell_postgres([])
     fragment.take_place()
     owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in place.path.rglob("*")}

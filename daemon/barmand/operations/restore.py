@@ -20,8 +20,10 @@ from barmand.model.progress import Phase
 from barmand.model.recovery import Gap, Target, archiving_off, settings_for, wal_for
 from barmand.model.wal import Run, missing
 from barmand.operations.archive import names_of
-from barmand.operations.by_files import FILE_METHODS
-from barmand.operations.ports import Clock, Report, Seconds, Stop, heed
+from barmand.operations.lay_wal import LayWal
+from barmand.operations.ports import Clock, Report, Seconds, Stop
+from barmand.operations.restore_lacks import NEEDS_UNKNOWN, Lacks, bad_pages
+from barmand.operations.restore_plan import Plan
 from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, Archive, archive_in
 from barmand.storage.promises import promised
@@ -31,24 +33,14 @@ from barmand.storage.wals import WalArchive
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Everything a restore will do; `places` has the folder of each tablespace."""
-
-    backup: Backup
-    destination: Destination
-    places: Mapping[Tablespace, Destination]
-    target: Target
-    segments: Sequence[Run]
-    segment_size: int
-    version: int
-
-
 @dataclass(frozen=True, slots=True)
 class Restored:
+    """`warnings`: what only the work itself found out."""
+
     size: int
     segments: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,27 +92,8 @@ class Restore:
         )
 
     def warnings(self, plan: Plan) -> list[str]:
-        """What the restored cluster will lack that its source had."""
-        cluster = plan.backup.cluster
-        if cluster is None:
-            return []
-        outside = [
-            file
-            for file in (cluster.config_file, cluster.hba_file, cluster.ident_file)
-            if file is not None and not Path(file).is_relative_to(cluster.pgdata)
-        ]
-        missing = [file for file in outside if not self._brought(plan.backup, Path(file).name)]
-        included = [
-            file for file in cluster.included_files if not Path(file).is_relative_to(cluster.pgdata)
-        ]
-        warnings = []
-        if missing:
-            words = ", ".join(missing)
-            warnings.append(f"not in the backup, and needed before PostgreSQL starts: {words}")
-        if included:
-            words = ", ".join(included)
-            warnings.append(f"not in the backup, the cluster runs without its settings: {words}")
-        return warnings
+        """What the restored cluster will lack that its source had, and what it will have of it."""
+        return [*self._lacks(plan.backup).words(plan.destination.path), *bad_pages(plan.backup)]
 
     def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
         """Carry out `plan`. What fails or is stopped takes away what it has written."""
@@ -133,17 +106,17 @@ class Restore:
             fragment = _begun(plan.destination, undo)
             spaces = {space: _begun(place, undo) for space, place in plan.places.items()}
             try:
-                size, segments = self._lay_out(plan, fragment, spaces, stop, report)
+                size, warnings = self._lay_out(plan, fragment, spaces, stop, report)
             except Stopped as error:
                 raise Stopped(stop.reason) from error
             undo.pop_all()
-        restored = Restored(size, segments, self.monotonic() - begun)
+        segments = sum(run.last - run.first + 1 for run in plan.segments)
+        restored = Restored(size, segments, self.monotonic() - begun, tuple(warnings))
         log.info("restore done", bytes=size, segments=segments, seconds=round(restored.seconds, 1))
         return restored
 
-    def _brought(self, backup: Backup, name: str) -> bool:
-        """The file methods bring such a file into the data directory, pg_basebackup does not."""
-        return backup.method in FILE_METHODS and (self.layout.data(backup.id) / name).exists()
+    def _lacks(self, backup: Backup) -> Lacks:
+        return Lacks.of(backup, self.layout.data(backup.id))
 
     def _segments(self, backup: Backup, needed: Run, target: Target, size: int) -> list[Run]:
         held = list(self.wal_runs.of_server(backup.server))
@@ -194,7 +167,7 @@ class Restore:
         spaces: Mapping[Tablespace, Fragment],
         stop: Stop,
         report: Report,
-    ) -> tuple[int, int]:
+    ) -> tuple[int, list[str]]:
         total = plan.backup.copied.size if plan.backup.copied else None
         done = 0
 
@@ -208,15 +181,15 @@ class Restore:
         fragment.forget_tablespace_map()
         for space, part in spaces.items():
             fragment.link_tablespace(space.oid, part.destination.path)
-        segments = self._lay_wal(plan, fragment, stop)
-        self._tell_postgres(plan, fragment)
+        warnings = LayWal(self.wals, self.forbidden).run(plan, fragment, stop)
+        warnings += self._tell_postgres(plan, fragment)
         report(Phase.SYNCING, done, total)
         parts = [*spaces.values(), fragment]  # the cluster last: it needs the others
         for part in parts:
             part.sync()
         for part in parts:
             part.take_place()
-        return size, segments
+        return size, warnings
 
     def _fill(
         self,
@@ -250,22 +223,17 @@ class Restore:
         data = self.layout.data(backup.id)
         return [archive_in(data, name) for name in (BASE, *(str(space.oid) for space in spaces))]
 
-    def _lay_wal(self, plan: Plan, fragment: Fragment, stop: Stop) -> int:
-        fragment.make_wal_folder()
-        names = [*self.wals.histories()]
-        for run in plan.segments:
-            names += [segment.name(plan.segment_size) for segment in run.segments()]
-        for name in names:
-            heed(stop)
-            path = self.wals.path(name)
-            if path is None:
-                raise Refused(f"WAL file {name} went away during the restore")
-            fragment.add_wal(path)
-        return sum(run.last - run.first + 1 for run in plan.segments)
-
-    def _tell_postgres(self, plan: Plan, fragment: Fragment) -> None:
-        wal = str(plan.destination.wal)
-        fragment.tell_postgres([*archiving_off(plan.version), *settings_for(plan.target, wal)])
+    def _tell_postgres(self, plan: Plan, fragment: Fragment) -> list[str]:
+        """Returns warnings. Without the source's own settings, recovery needs some of them."""
+        lacks_settings = fragment.calm() or self._lacks(plan.backup).has_settings
+        needs = fragment.recovery_needs() if lacks_settings else {}
+        lines = [f"{name} = {value}" for name, value in (needs or {}).items()]
+        lines += [
+            *archiving_off(plan.version),
+            *settings_for(plan.target, str(plan.destination.wal)),
+        ]
+        fragment.tell_postgres(lines)
+        return [NEEDS_UNKNOWN] if needs is None else []
 
 
 def _begun(place: Destination, undo: ExitStack) -> Fragment:

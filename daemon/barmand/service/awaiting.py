@@ -87,6 +87,8 @@ def restored(
         lambda job: kit.restore.run(plan, stop=job.stop, report=runner.reporter(job)),
         apart=False,
     )
+    for words in done.warnings:
+        yield WarningNote(server=kit.name, message=words)
     yield RestoredReply(
         server=backup.server,
         backup_id=backup.id,

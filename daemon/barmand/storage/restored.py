@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.errors import Refused
+from barmand.storage.control_file import recovery_needs
 from barmand.storage.disk import Stop, at_the_disk
 from barmand.storage.durable import (
     copy_tree,
@@ -30,11 +31,13 @@ _PLACES = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _INCLUDE = re.compile(
-    rb"^[ \t]*include(?:_dir)?\b[ \t]*=?[ \t]*(?:'([^'\n]*)'|([^\s#'=]+)).*$",
+    rb"^[ \t]*include(_dir)?\b[ \t]*=?[ \t]*(?:'([^'\n]*)'|([^\s#'=]+)).*$",
     re.MULTILINE | re.IGNORECASE,
 )
 _SILENCED = rb"#barmand# \g<0>"
 _LAST = "global"
+_CONTROL = "global/pg_control"
+_CONFIG = "postgresql.conf"
 _SPACE_MAP = "tablespace_map"
 _CONFIG_MODE = 0o600
 
@@ -146,12 +149,19 @@ class Fragment:
             folder.mkdir(0o700)
             self._own(folder)
 
-    def add_wal(self, archived: Path) -> None:
+    def add_wal(self, archived: Path) -> Path:
         copy = self.path / WAL_FOLDER / archived.name
         unpack(archived, copy)
         with at_the_disk("write", copy):
             copy.chmod(_CONFIG_MODE)
             self._own(copy)
+        return copy
+
+    def recovery_needs(self) -> dict[str, int] | None:
+        """The settings without which recovery does not begin, as its pg_control tells them."""
+        path = self.path / _CONTROL
+        with at_the_disk("read", path):
+            return recovery_needs(path.read_bytes())
 
     def tell_postgres(self, settings: Sequence[str]) -> None:
         """Recovery and archiving settings; the last of a name counts for PostgreSQL.
@@ -162,27 +172,50 @@ class Fragment:
         self._write("recovery.signal", b"")
         with at_the_disk("remove", self.path / "standby.signal"):
             (self.path / "standby.signal").unlink(missing_ok=True)
-        self._calm("postgresql.conf")
 
-    def _calm(self, name: str) -> None:
+    def calm(self) -> bool:
         """Comment out where the source had its data and files: this cluster has its own.
 
         A `data_directory` left standing would start PostgreSQL on the original; included settings
-        that lay beside a postgresql.conf elsewhere would keep it from starting.
+        that lay beside a postgresql.conf elsewhere would keep it from starting. A folder of such is
+        made, empty, so that they can be put into it. Returns whether any were not here.
         """
-        path = self.path / name
+        path = self.path / _CONFIG
         with at_the_disk("read", path):
             if not path.exists():
-                return
+                return False
             before = path.read_bytes()
-        after = _INCLUDE.sub(self._keep_if_here, _PLACES.sub(_SILENCED, before))
-        if after != before:
-            self._write(name, after)
+        lacks = False
 
-    def _keep_if_here(self, line: re.Match[bytes]) -> bytes:
-        """A relative path is one beside the file that names it."""
-        is_here = (self.path / os.fsdecode(line[1] or line[2])).exists()
-        return line[0] if is_here else line.expand(_SILENCED)
+        def keep_if_here(line: re.Match[bytes]) -> bytes:
+            nonlocal lacks
+            place = self._included(os.fsdecode(line[2] or line[3] or b"."))
+            if place is not None and _can_be_seen(place):
+                return line[0]
+            lacks = True
+            if line[1] is None or place is None or not place.is_relative_to(self.path):
+                return line.expand(_SILENCED)
+            self._make_folders(place)
+            return line[0]
+
+        after = _INCLUDE.sub(keep_if_here, _PLACES.sub(_SILENCED, before))
+        if after != before:
+            self._write(_CONFIG, after)
+        return lacks
+
+    def _included(self, name: str) -> Path | None:
+        """A relative path is one beside the file that names it; None where that leads out."""
+        if Path(name).is_absolute():
+            return Path(name)
+        place = Path(os.path.normpath(self.path / name))
+        return place if place.is_relative_to(self.path) else None
+
+    def _make_folders(self, folder: Path) -> None:
+        with at_the_disk("make directory", folder):
+            for each in (*reversed(folder.parents), folder):
+                if not each.exists():
+                    each.mkdir(0o700)
+                    self._own(each)
 
     def sync(self) -> None:
         sync_tree(self.path)
@@ -218,6 +251,14 @@ class Fragment:
     def _own(self, path: Path) -> None:
         if self.owner is not None:
             os.chown(path, *self.owner, follow_symlinks=False)
+
+
+def _can_be_seen(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
 
 
 def _text(lines: Sequence[str]) -> bytes:
