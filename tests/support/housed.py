@@ -17,6 +17,7 @@ from barmand.settings import ini
 from barmand.settings.ini import Settings
 from barmand.storage.layout import Layout
 from barmand.wiring import Builder
+from barmand.works import Bells
 from support.daemon import ini as ini_text
 from support.daemon import server_options
 from support.postgres import Cluster, Clusters
@@ -50,7 +51,7 @@ class Housed:
     @property
     def kit(self) -> Kit:
         receivers = Receivers(lambda: None)
-        house = Builder(self.catalog, receivers, _nobody, _nobody, {}).house(self.settings)
+        house = Builder(self.catalog, Bells(_nobody, _nobody, receivers)).house(self.settings)
         return house.kit(SERVER)
 
     @property
