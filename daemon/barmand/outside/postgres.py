@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +19,9 @@ from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
 
 CONNECT_SECONDS = 10
-_CUT_AFTER_SECONDS = 5
+LEAST_CONNECT_SECONDS = 2
+"""libpq takes less for as much."""
+_CUT_AFTER_SECONDS = 1
 _CONNECTION_DEFAULTS: dict[str, str | int] = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 10,
@@ -130,7 +133,10 @@ class Postgres:
     timeout_seconds: int = 30
 
     def within(self, seconds: int) -> "Postgres":
-        """The same server, whose every answer may take so many seconds; 0 is without end."""
+        """The same server, whose every answer may take so many seconds; 0 is without end.
+
+        To connect is a part of it: one of several hosts that are tried may take all of them.
+        """
         return replace(self, timeout_seconds=seconds)
 
     def facts(self) -> Cluster:
@@ -225,12 +231,13 @@ class Postgres:
     @contextmanager
     def _connect(self, parameters: Mapping[str, Any]) -> Iterator[psycopg.Connection[TupleRow]]:
         """A frozen server heeds no timeout of its own: a little after that, we cut the line."""
-        seconds = self.timeout_seconds + _CUT_AFTER_SECONDS if self.timeout_seconds else None
-        with (
-            psycopg.connect(**parameters, autocommit=True) as connection,
-            cut_after(seconds, connection),
-        ):
-            yield connection
+        seconds, begun = self.timeout_seconds, time.monotonic()
+        if seconds:
+            parameters = {**parameters, "connect_timeout": _soonest(parameters, seconds)}
+        with psycopg.connect(**parameters, autocommit=True) as connection:
+            left = max(0, seconds - (time.monotonic() - begun)) + _CUT_AFTER_SECONDS
+            with cut_after(left if seconds else None, connection):
+                yield connection
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
@@ -260,6 +267,15 @@ def cut(connection: psycopg.Connection[TupleRow]) -> None:
     """Shut the socket down beneath whoever waits on it: they hear that the server went away."""
     with socket.socket(fileno=os.dup(connection.fileno())) as line:
         line.shutdown(socket.SHUT_RDWR)
+
+
+def _soonest(parameters: Mapping[str, Any], seconds: int) -> int:
+    """The connection string's `connect_timeout`, where 0 and less is none, or `seconds`."""
+    try:
+        own = int(parameters["connect_timeout"])
+    except ValueError:
+        return seconds  # psycopg complains of it by itself
+    return max(LEAST_CONNECT_SECONDS, min(own, seconds) if own > 0 else seconds)
 
 
 def _parameters(text: Conninfo) -> dict[str, Any]:
