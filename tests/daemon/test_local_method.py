@@ -244,7 +244,7 @@ def test_a_restart_of_postgresql_fails_the_copy_at_once(local: Daemon, cluster: 
         cluster.restart("immediate")
         view = becomes(local, "FAILED", identifier)
         assert time.monotonic() - begun < 10
-    assert "its session broke off, PostgreSQL was restarted perhaps" in view["error"]["message"]
+    assert "its session broke off, it was restarted perhaps" in view["error"]["message"]
     assert view["error"]["code"] == "PostgresFailed"
     done(streaming(local))
 

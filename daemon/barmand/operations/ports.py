@@ -203,13 +203,18 @@ class Ended(Protocol):
 
 
 class HeldSession(Protocol):
-    """PostgreSQL's backup mode, held open; `lost` is set when its connection breaks."""
+    """PostgreSQL's backup mode, held open. `lost` is set when its connection breaks, or when the
+    standby was `promoted`.
+    """
 
     @property
     def start_lsn(self) -> int: ...
 
     @property
     def lost(self) -> Event: ...
+
+    @property
+    def promoted(self) -> Event: ...
 
     def end(self) -> Ended: ...
 

@@ -1,8 +1,5 @@
 """One PostgreSQL server, spoken to: psycopg's only door."""
 
-import os
-import socket
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +14,7 @@ from barmand.model.backup import Cluster, Tablespace
 from barmand.model.errors import ConfigInvalid, PostgresFailed
 from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
+from barmand.outside.line import cut_after
 
 CONNECT_SECONDS = 10
 LEAST_CONNECT_SECONDS = 2
@@ -244,29 +242,16 @@ class Postgres:
         try:
             yield
         except psycopg.Error as error:
-            words = " ".join(str(error).split()).removeprefix("connection is bad: ")
-            raise PostgresFailed(f"{what} to {self.server}: {words}") from error
+            words, hint = words_of(error)
+            raise PostgresFailed(f"{what} to {self.server}: {words}", hint=hint) from error
 
 
-@contextmanager
-def cut_after(seconds: float | None, connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
-    """Whoever still waits for an answer then, hears that the server went away. None: never."""
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, cut, [connection])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def cut(connection: psycopg.Connection[TupleRow]) -> None:
-    """Shut the socket down beneath whoever waits on it: they hear that the server went away."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
+def words_of(error: psycopg.Error) -> tuple[str, str | None]:
+    """What PostgreSQL says, and its hint. Of an error that is libpq's own there is no hint."""
+    told = error.diag
+    if told.message_primary is None:
+        return " ".join(str(error).split()).removeprefix("connection is bad: "), None
+    return ": ".join(filter(None, (told.message_primary, told.message_detail))), told.message_hint
 
 
 def _soonest(parameters: Mapping[str, Any], seconds: int) -> int:
