@@ -573,7 +573,7 @@ def bench_over(
             closing=Closing(catalog.events, postgres, None, clock),
             method=method,
             ring_archive=lambda: rung.append("archive"),
-            demand_slot=lambda: None,
+            demand_slot=lambda _seconds: None,
             now=clock,
             monotonic=clock.seconds,
         ),

@@ -309,5 +309,5 @@ class Works:
         )
 
 
-def _nothing() -> None:
+def _nothing(_seconds: int) -> None:
     """WAL that is pushed needs no slot."""

@@ -132,6 +132,22 @@ def test_a_standby_promoted_in_mid_copy_fails_the_backup_with_that_reason(
     assert view["status"] == "FAILED"
     error = view["error"]
     assert "promoted" in f"{error['message']} {error['hint']}"
+    assert "HINT" not in error["message"]
+
+
+@pytest.mark.parametrize("method", ["rsync", "local"])
+def test_the_promotion_is_noticed_while_there_is_still_much_to_copy(
+    pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
+) -> None:
+    daemon = streaming(daemon_for(pair.standby, **by_method(method), basebackup_retry_times=2))
+    daemon.expects("backup failed")
+    daemon.expects("receiver")
+    with held_copy(daemon, keepalive_interval=1) as (_, identifier):
+        pair.standby.promote()
+        begun = time.monotonic()
+        view = becomes(daemon, "FAILED", identifier, within=10)
+    assert time.monotonic() - begun < 6
+    assert "main was promoted in mid-copy" in view["error"]["message"]
 
 
 def assert_positions(primary: Cluster, data: Path, view: Json) -> None:

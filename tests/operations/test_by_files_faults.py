@@ -92,8 +92,9 @@ def test_a_killed_worker_without_another_attempt_fails_the_backup_at_once(
     assert told.copying.wait(30)
     eventually(lambda: workers(taking))[0].kill()
     begun = time.monotonic()
-    with pytest.raises(ToolFailed, match="was killed by signal 9"):
+    with pytest.raises(ToolFailed, match="was killed by signal 9: it gave no reason") as failed:
         work.wait(30)
+    assert "Out of memory" in (failed.value.hint or "")
     assert time.monotonic() - begun < 5
     assert_over(taking)
 
@@ -209,6 +210,9 @@ def test_an_unreadable_file_fails_the_backup_and_is_named(
         cluster.psql("DROP TABLE secret")
     assert str(path) in failed.value.message
     assert "Permission denied" in failed.value.message
+    assert "read" in (failed.value.hint or "").partition("\n")[0]
+    assert "write" not in (failed.value.hint or "")
+    assert "key" not in (failed.value.hint or "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

@@ -35,6 +35,7 @@ LABEL = (
 class PlayedSession:
     start_lsn: int = 3 * MB + 0x28
     lost: threading.Event = field(default_factory=threading.Event)
+    promoted: threading.Event = field(default_factory=threading.Event)
     has_ended: bool = False
     tablespace_map: str = ""
     refusal: Failure | None = None
@@ -145,6 +146,14 @@ def test_a_session_that_breaks_fails_the_copy_with_that_reason(stage: Stage) -> 
     with pytest.raises(PostgresFailed, match="main ended the backup: its session broke off"):
         stage.take()
     assert not stage.held.is_held
+
+
+def test_a_promotion_fails_the_copy_and_is_no_lost_session_to_try_again(stage: Stage) -> None:
+    stage.held.session.promoted.set()
+    stage.held.session.lost.set()
+    with pytest.raises(PostgresFailed, match="main was promoted in mid-copy"):
+        stage.take(Order(retry_times=3))
+    assert len(stage.held.asked) == 1
 
 
 def test_a_stop_counts_more_than_a_session_that_breaks_by_it(stage: Stage) -> None:

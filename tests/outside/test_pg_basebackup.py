@@ -1,12 +1,16 @@
 """pg_basebackup: what it is told, what it tells, and a real copy."""
 
 import os
+import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from barmand.model.backup import Tablespace
+from barmand.model.compression import Algorithm, Compression
 from barmand.model.errors import Stopped, StorageFailed, ToolFailed
 from barmand.model.order import Checksums, Order
 from barmand.model.positions import end_of, start_of
@@ -16,7 +20,9 @@ from barmand.model.wal import parse_lsn
 from barmand.outside.pg_basebackup import PgBasebackup, arguments
 from barmand.storage.base_backup import read_label, read_manifest_tail
 from fakes import Stop, Told
-from support.postgres import Cluster, give_to_postgres
+from support.postgres import Cluster, Clusters, give_to_postgres
+from support.processes import find_process
+from support.taking import Background
 from support.waiting import eventually
 
 SECRET = "s3cr3t"  # noqa: S105 - of a server that does not exist
@@ -141,15 +147,15 @@ def test_a_full_disk_is_our_own_and_not_the_tools_failure(tmp_path: Path) -> Non
 def test_its_failure_is_told_in_its_own_words(tmp_path: Path) -> None:
     script = (
         'echo "   10/100 kB (10%), 0/1 tablespace" >&2;'
-        'echo "pg_basebackup: error: could not write: Input/output error" >&2; exit 1'
+        'echo "pg_basebackup: error: could not write: Input/output error" >&2;'
+        'echo "pg_basebackup: removing data directory" >&2; exit 1'
     )
     with pytest.raises(ToolFailed) as failed:
         copy(stand_in(tmp_path, script), tmp_path)
     assert failed.value.message == (
         "pg_basebackup ended with exit code 1: could not write: Input/output error"
     )
-    assert failed.value.hint is not None
-    assert "kB" not in failed.value.hint
+    assert failed.value.hint == "pg_basebackup: removing data directory"
 
 
 def test_a_session_that_the_server_ended_is_told_as_that(tmp_path: Path) -> None:
@@ -159,8 +165,9 @@ def test_a_session_that_the_server_ended_is_told_as_that(tmp_path: Path) -> None
 
 
 def test_a_failure_without_a_word_says_that(tmp_path: Path) -> None:
-    with pytest.raises(ToolFailed, match="was killed by SIGKILL: it gave no reason"):
+    with pytest.raises(ToolFailed, match="was killed by SIGKILL: it gave no reason") as failed:
         copy(stand_in(tmp_path, "kill -9 $$"), tmp_path)
+    assert "Out of memory" in (failed.value.hint or "")
 
 
 def test_a_missing_program_is_a_failure() -> None:
@@ -171,6 +178,61 @@ def test_a_missing_program_is_a_failure() -> None:
             tool.version()
     finally:
         os.environ["PATH"] = path
+
+
+# ------------------------------------------------------------------------------------------ silence
+
+PROGRESS = 'echo "   10/100 kB (10%), 0/1 tablespace" >&2'
+NO_BYTES = 'echo "    0/100 kB (0%), 0/1 tablespace" >&2'
+BAD_PAGE = (
+    'echo "WARNING:  checksum verification failed in file \\"base/5/1\\", block 7: '
+    'calculated A1B2 but expected C3D4" >&2'
+)
+
+
+def impatient(tool: PgBasebackup) -> PgBasebackup:
+    return replace(tool, silence_seconds=0.6)
+
+
+@pytest.mark.parametrize("words", [PROGRESS, f"{PROGRESS}; {BAD_PAGE}"])
+def test_silence_after_the_first_bytes_ends_it_and_what_it_started(
+    tmp_path: Path, words: str
+) -> None:
+    tool = impatient(stand_in(tmp_path, f"sleep 60 & echo $! >{tmp_path}/pid; {words}; wait"))
+    begun = time.monotonic()
+    with pytest.raises(ToolFailed, match=r"lost its connection: nothing came for 1 s, a timeout"):
+        copy(tool, tmp_path)
+    assert time.monotonic() - begun < 8
+    pid = int((tmp_path / "pid").read_text())
+    eventually(lambda: find_process(pid) is None)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'echo "pg_basebackup: checkpoint completed" >&2',
+        NO_BYTES,
+        f'{PROGRESS}; echo "NOTICE:  waiting for required WAL segments to be archived" >&2',
+        f'{PROGRESS}; echo "HINWEIS:  es wird auf das Archiv gewartet" >&2',
+    ],
+)
+def test_silence_before_the_first_bytes_and_while_the_archive_is_waited_for_is_none(
+    tmp_path: Path, words: str
+) -> None:
+    copy(impatient(stand_in(tmp_path, f"{words}; sleep 1.5")), tmp_path)
+
+
+def test_what_is_packed_has_more_time(tmp_path: Path) -> None:
+    tool = impatient(stand_in(tmp_path, f"{PROGRESS}; sleep 1.5"))
+    tool.copy(
+        data=tmp_path,
+        tablespaces=(),
+        label="",
+        order=FAST,
+        compression=Compression(algorithm=Algorithm.ZSTD),
+        stop=Stop(),
+        report=Told(),
+    )
 
 
 # --------------------------------------------------------------------------------------------- real
@@ -242,6 +304,64 @@ def test_a_stop_in_mid_copy_ends_the_session_in_postgresql(cluster: Cluster, fol
     assert amounts[0] is not None
     assert amounts[0] < 8 * 1024 * 1024  # the limit held: the cluster is larger
     eventually(lambda: sessions(cluster) == "")
+
+
+def slow_copy(cluster: Cluster, folder: Path, stop: Event, told: Told, seconds: float) -> None:
+    replace(real(cluster), silence_seconds=seconds).copy(
+        data=folder / "data",
+        tablespaces=(),
+        label="slow",
+        order=Order(immediate_checkpoint=True, bandwidth_limit=32),
+        stop=stop,
+        report=told,
+    )
+
+
+def test_the_slowest_copy_is_no_silence(cluster: Cluster, folder: Path) -> None:
+    stop, told = Event(), Told()
+    work = Background(lambda: slow_copy(cluster, folder, stop, told, 3))
+    eventually(lambda: Phase.COPYING in told.phases)
+    time.sleep(9)
+    stop.set()
+    with pytest.raises(Stopped):
+        work.wait(20)
+    counts = [done for _, done, _ in told.lines if done]
+    assert len(counts) >= 3
+    assert counts[-1] < 1024 * 1024
+
+
+def test_a_sender_that_is_frozen_in_mid_copy_is_a_failure(cluster: Cluster, folder: Path) -> None:
+    stop, told = Event(), Told()
+    work = Background(lambda: slow_copy(cluster, folder, stop, told, 3))
+    eventually(lambda: any(done for _, done, _ in told.lines))
+    sender = int(cluster.psql("SELECT pid FROM pg_stat_replication"))
+    os.kill(sender, signal.SIGSTOP)
+    begun = time.monotonic()
+    try:
+        with pytest.raises(ToolFailed, match="nothing came for 3 s, a timeout"):
+            work.wait(30)
+    finally:
+        os.kill(sender, signal.SIGCONT)
+    assert time.monotonic() - begun < 10
+    eventually(lambda: sessions(cluster) == "")
+
+
+def test_an_archive_that_is_slow_is_no_silence(clusters: Clusters, folder: Path) -> None:
+    """PostgreSQL tells after six seconds that it waits, then after a minute."""
+    cluster = clusters.make(archive_mode="on", archive_command="false")
+    stop, told = Event(), Told()
+
+    def work() -> None:
+        replace(real(cluster), silence_seconds=9).copy(
+            data=folder / "data", tablespaces=(), label="", order=FAST, stop=stop, report=told
+        )
+
+    copying = Background(work)
+    eventually(lambda: Phase.WAITING_FOR_WAL in told.phases, 30)
+    time.sleep(12)
+    stop.set()
+    with pytest.raises(Stopped):
+        copying.wait(20)
 
 
 def test_a_server_that_is_not_there_is_a_failure_in_its_words(folder: Path, bindir: Path) -> None:

@@ -1,9 +1,12 @@
 """rsync: real programs, a real sshd; what it is told, what it says, what that means."""
 
+import contextlib
 import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +23,7 @@ from barmand.outside.rsync_words import Ending, Entry, Hearing, Judge, unescaped
 from barmand.outside.ssh import transport
 from barmand.service.stopping import StopFlag
 from barmand.storage.data_tree import Tree, is_taken
+from support.processes import Process, all_processes, marked
 from support.sshd import Sshd
 from support.taking import Background
 from support.waiting import eventually
@@ -159,7 +163,31 @@ def test_an_unreadable_file_is_named_and_not_asked_for_again(
     assert isinstance(ending.error, ToolFailed)
     assert f"{source}/sub dir/plain" in ending.error.message
     assert "Permission denied" in ending.error.message
+    assert ending.error.hint is not None
+    assert ending.error.hint.startswith("Make it readable for the user that rsync runs as")
+    assert "key" not in ending.error.hint
     assert not ending.may_be_retried
+
+
+def test_a_key_that_the_host_does_not_know_is_told_apart_from_a_file(
+    source: Path, bring: Callable[..., Ending], sshd: Sshd
+) -> None:
+    (sshd.folder / "authorized_keys").write_text("")
+    ending = bring(Rsync(ssh=sshd.words), source, ("sub dir/plain",))
+    assert isinstance(ending.error, ToolFailed)
+    assert "Permission denied (publickey)" in ending.error.message
+    assert (ending.error.hint or "").startswith("Add the public key of barmand's user")
+    assert not ending.may_be_retried
+
+
+def test_a_folder_of_ours_that_cannot_be_written_is_a_failure_of_storage(
+    source: Path, folder: Path, bring: Callable[..., Ending]
+) -> None:
+    (folder / "beside").chmod(0o500)
+    ending = bring(Rsync(), source, ("sub dir/plain",))
+    assert isinstance(ending.error, StorageFailed)
+    assert f"{folder}/beside" in ending.error.message
+    assert "see to it that it can be written" in (ending.error.hint or "")
 
 
 def test_an_unknown_host_key_is_refused_whatever_ssh_command_says(
@@ -172,6 +200,8 @@ def test_an_unknown_host_key_is_refused_whatever_ssh_command_says(
     assert isinstance(ending.error, ToolFailed)
     assert "Host key verification failed" in ending.error.message
     assert (ending.error.hint or "").startswith("Add the host's key to ~/.ssh/known_hosts")
+    assert f"`ssh-keyscan -p {sshd.port} HOST`" in (ending.error.hint or "")
+    assert (ending.error.hint or "").count("Host key verification failed") == 0
     assert not ending.may_be_retried
     assert sshd.known_hosts.read_text() == ""
     assert not any((folder / "target").iterdir())
@@ -186,6 +216,7 @@ def test_a_changed_host_key_is_told_from_an_unknown_one(
     assert isinstance(ending.error, ToolFailed)
     assert "Host key verification failed" in ending.error.message
     assert (ending.error.hint or "").startswith("The host's key is not the one in known_hosts")
+    assert f"`ssh-keygen -R '[HOST]:{sshd.port}'`" in (ending.error.hint or "")
     assert not ending.may_be_retried
 
 
@@ -244,6 +275,32 @@ def test_a_full_disk_of_ours_is_a_failure_of_storage() -> None:
     assert (error.hint or "").startswith("Free space on the file system of the backups")
 
 
+def test_one_that_was_killed_tells_no_progress_as_the_reason() -> None:
+    hearing = Hearing(STRICT, lambda _entry: None, lambda _bytes: None)
+    lines = (
+        "|>f+++++++++|9|2026/11/23-05:00:00|rw-------|one|",
+        "  15761408  35%  4.69MB/s  0:00:06",
+    )
+    for line in lines:
+        hearing.take(line)
+    error = hearing.ending(Finished(-9, lines)).error
+    assert isinstance(error, ToolFailed)
+    assert error.message == "rsync was killed by signal 9: it gave no reason"
+    assert "Out of memory" in (error.hint or "")
+    assert "basebackup_retry_times" in (error.hint or "")
+    assert hearing.ending(Finished(-15, lines)).error.hint is None
+
+
+def test_a_hint_does_not_repeat_the_message() -> None:
+    hearing = Hearing(STRICT, lambda _entry: None, lambda _bytes: None)
+    for number in (1, 2):
+        hearing.take(f'rsync: [sender] send_files failed to open "/pg/{number}": I/O error (5)')
+    error = hearing.ending(Finished(23, ())).error
+    assert isinstance(error, ToolFailed)
+    assert '"/pg/1"' in error.message
+    assert error.hint == hearing.complaints[1]
+
+
 def test_a_greeting_of_the_host_is_no_complaint() -> None:
     hearing = Hearing(LENIENT, lambda _entry: None, lambda _bytes: None)
     for line in ("Welcome to db1. Be good.", 'file has vanished: "/pg/base/5/1"'):
@@ -293,6 +350,64 @@ def test_a_stop_ends_it_soon(source: Path, bring: Callable[..., Ending], sshd: S
     eventually(lambda: not sshd.children)
 
 
+DAEMON = """
+import shlex, sys, threading
+from pathlib import Path
+from barmand.outside.rsync import Fetch, Rsync
+from barmand.outside.rsync_words import Judge
+folder, source, ssh = Path(sys.argv[1]), Path(sys.argv[2]), tuple(shlex.split(sys.argv[3]))
+files = Fetch(source=source, target=folder / "target", names=folder / "names",
+              beside=folder / "beside", limit=1000)
+Rsync(ssh=ssh or None).fetch(
+    files, judge=Judge(lambda _path: True, lambda _path: False), on_entry=lambda _entry: None,
+    on_progress=lambda _bytes: None, stop=threading.Event())
+"""
+
+
+def reading(path: Path) -> list[Process]:
+    """The processes that have this file open."""
+    found = []
+    for process in all_processes():
+        with contextlib.suppress(OSError):
+            if any(file.readlink() == path for file in Path(f"/proc/{process.pid}/fd").iterdir()):
+                found.append(process)
+    return found
+
+
+@pytest.mark.usefixtures("bring")
+@pytest.mark.parametrize("is_quiet", [False, True])
+@pytest.mark.parametrize("is_remote", [False, True])
+def test_a_daemon_that_is_killed_leaves_no_rsync_and_no_ssh(
+    source: Path, folder: Path, sshd: Sshd, *, is_remote: bool, is_quiet: bool
+) -> None:
+    """Quiet: no data come that would tell the receiver, by a broken pipe, that it is alone."""
+    large = source / "large"
+    large.write_bytes(os.urandom(60_000_000))
+    (folder / "names").write_bytes(b"./large\0")
+    words = [str(folder), str(source), sshd.command if is_remote else ""]
+    mine = {**os.environ, "KILLED": str(folder)}
+    frozen: list[Process] = []
+
+    def left() -> list[Process]:
+        return [process for process in marked("KILLED", str(folder)) if process not in frozen]
+
+    with subprocess.Popen([sys.executable, "-c", DAEMON, *words], env=mine) as daemon:
+        eventually(lambda: any((folder / "beside").iterdir()))  # it receives
+        assert len(left()) == 4, "the daemon, two rsyncs, and ssh or the sender"
+        frozen += reading(large) if is_quiet else []
+        assert len(frozen) == int(is_quiet)
+        for sender in frozen:
+            os.kill(sender.pid, signal.SIGSTOP)
+        daemon.kill()
+    try:
+        eventually(lambda: not left(), 5)
+    finally:
+        for sender in frozen:
+            os.kill(sender.pid, signal.SIGCONT)
+    frozen.clear()
+    eventually(lambda: not left() and not sshd.children, 5)
+
+
 def test_a_linked_file_shares_its_inode_and_a_changed_one_does_not(
     source: Path, folder: Path, bring: Callable[..., Ending]
 ) -> None:
@@ -317,6 +432,21 @@ def test_ssh_is_told_our_safety_first_and_our_patience_last() -> None:
     assert command.startswith("/usr/bin/ssh -o BatchMode=yes -o StrictHostKeyChecking=yes -p 2222")
     assert command.index("ConnectTimeout=99") < command.index("ConnectTimeout=5")
     assert "ServerAliveInterval=20" in command
+
+
+@pytest.mark.parametrize(
+    ("options", "port"),
+    [
+        ("-p 2222", "2222"),
+        ("-p2222 -i key", "2222"),
+        ("-o Port=22 -4", "22"),
+        ("-oport=22", "22"),
+        ("-i /the-p 1/key", None),
+        ("", None),
+    ],
+)
+def test_the_port_is_the_one_that_ssh_is_told(options: str, port: str | None) -> None:
+    assert transport(("ssh", *options.split(), "pg@db1"), 5, 60).port == port
 
 
 def test_an_ipv6_address_is_told_from_its_path() -> None:

@@ -27,7 +27,8 @@ log = structlog.get_logger()
 class TakeBackup:
     """`ring_archive` asks for an archiving pass: the backup may be safe already.
 
-    `demand_slot` makes the slot that keeps its WAL, where the settings ask for that.
+    `demand_slot` makes the slot that keeps its WAL, where the settings ask for that; it is told how
+    many seconds PostgreSQL has for each question.
     """
 
     layout: Layout
@@ -38,7 +39,7 @@ class TakeBackup:
     closing: Closing
     method: Method
     ring_archive: Callable[[], None]
-    demand_slot: Callable[[], None]
+    demand_slot: Callable[[int], None]
     now: Clock
     monotonic: Seconds
 
@@ -51,7 +52,7 @@ class TakeBackup:
             heed(stop)
             report(Phase.CHECKING, None, None)
             with suppress(PostgresFailed):  # the check tells why, with all else that is amiss
-                self.demand_slot()
+                self.demand_slot(order.check_seconds)
             demand(backup.server, self.check.within(order.check_seconds).findings())
             current = self._begin(current)
             current = self._copy(current, order, stop, report)

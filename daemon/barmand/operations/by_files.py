@@ -184,10 +184,10 @@ class ByFiles:
             self.copier.copy_control_file(job, stop=either)
         except (Failure, Stopped) as error:
             if session.lost.is_set() and not stop.is_set():
-                raise _lost(job.backup.server) from error
+                raise _lost(job.backup.server, session) from error
             raise
         if session.lost.is_set():
-            raise _lost(job.backup.server)
+            raise _lost(job.backup.server, session)
         for damage in damages:
             log.error("bad pages in the cluster", file=damage.path, blocks=list(damage.blocks)[:10])
         return damages
@@ -214,8 +214,13 @@ def _start(server: str, ended: Ended) -> Position:
     return start
 
 
-def _lost(server: str) -> SessionLost:
+def _lost(server: str, session: HeldSession) -> PostgresFailed:
+    if session.promoted.is_set():
+        return PostgresFailed(
+            f"{server} was promoted in mid-copy: what was copied belongs to no one timeline",
+            hint="Take the backup again.",
+        )
     return SessionLost(
-        f"{server} ended the backup: its session broke off, PostgreSQL was restarted perhaps",
+        f"PostgreSQL of {server} ended the backup: its session broke off, it was restarted perhaps",
         hint="The copy is of no use without that session. Take the backup again.",
     )

@@ -130,6 +130,9 @@ class Readiness(Protocol):
 class SlotServer(Protocol):
     """Replication slots of one server. Every question raises PostgresFailed."""
 
+    def within(self, seconds: int) -> "SlotServer":
+        """The same server, whose every answer may take so long; 0 is without end."""
+
     def slot(self, name: str) -> Slot | None: ...
 
     def create_slot(self, name: str) -> None: ...
@@ -139,6 +142,8 @@ class SlotServer(Protocol):
 
 class WalServer(SlotServer, Protocol):
     """The server that WAL is streamed from."""
+
+    def within(self, seconds: int) -> "WalServer": ...
 
     def identify(self) -> Identity: ...
 
@@ -198,13 +203,18 @@ class Ended(Protocol):
 
 
 class HeldSession(Protocol):
-    """PostgreSQL's backup mode, held open; `lost` is set when its connection breaks."""
+    """PostgreSQL's backup mode, held open. `lost` is set when its connection breaks, or when the
+    standby was `promoted`.
+    """
 
     @property
     def start_lsn(self) -> int: ...
 
     @property
     def lost(self) -> Event: ...
+
+    @property
+    def promoted(self) -> Event: ...
 
     def end(self) -> Ended: ...
 

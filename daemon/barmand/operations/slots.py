@@ -1,6 +1,6 @@
 """The replication slot of a server's WAL stream: made, examined, made again, dropped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -24,6 +24,10 @@ class SlotKeeper:
     makes: bool
     events: Events
     now: Clock
+
+    def within(self, seconds: int) -> "SlotKeeper":
+        """The same keeper, with so many seconds for each question to PostgreSQL."""
+        return replace(self, source=self.source.within(seconds))
 
     def find(self) -> Slot | None:
         return None if self.name is None else self.source.slot(self.name)

@@ -76,10 +76,13 @@ class Streaming:
                 self._give_up()
             raise
 
-    def demand_slot(self) -> None:
-        """For a backup. Another cluster gets no slot of ours; the backup's check tells of that."""
-        if self._known() in (None, self.source.writing().system_id):
-            self.keeper.demand()
+    def demand_slot(self, seconds: int) -> None:
+        """For a backup. Another cluster gets no slot of ours; the backup's check tells of that.
+
+        PostgreSQL has so many seconds for each question.
+        """
+        if self._known() in (None, self.source.within(seconds).writing().system_id):
+            self.keeper.within(seconds).demand()
 
     def reset(self) -> Reset:
         """Begin at the slot, or at what the server writes now; what lies between is lost, and told.

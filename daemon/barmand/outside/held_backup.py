@@ -15,7 +15,8 @@ from psycopg.rows import TupleRow
 
 from barmand.model.errors import PostgresFailed, Stopped
 from barmand.model.wal import parse_lsn
-from barmand.outside.postgres import Postgres, cut, cut_after
+from barmand.outside.line import cut, cut_after
+from barmand.outside.postgres import Postgres, words_of
 from barmand.outside.process import Stop
 
 PATROL_SECONDS = 0.5
@@ -41,7 +42,9 @@ class Ended:
 
 @dataclass(slots=True)
 class Session:
-    """A backup under way in PostgreSQL. `lost` is set when its connection breaks."""
+    """A backup under way in PostgreSQL. `lost` is set when its connection breaks, `promoted` with
+    it when the connection is fine, but the standby is none any more.
+    """
 
     start_lsn: int
     connection: psycopg.Connection[TupleRow]
@@ -49,6 +52,7 @@ class Session:
     server: str
     stop: Stop
     lost: threading.Event
+    promoted: threading.Event
 
     def end(self) -> Ended:
         """End it without waiting for the archive: which WAL is needed we know ourselves.
@@ -79,7 +83,8 @@ class HeldBackup:
     ) -> Iterator[Session]:
         """Start a backup and hold it. Raises PostgresFailed, Stopped.
 
-        `keepalive_seconds`: how often the idle session is spoken to; 0 is never.
+        `keepalive_seconds`: how often the idle session is spoken to, and a standby asked whether
+        it still is one; 0 is never.
         """
         server = self.postgres.server
         with self.postgres.session() as connection, _translated(server, stop):
@@ -90,16 +95,23 @@ class HeldBackup:
             patrol = _Patrol(connection, stop, keepalive_seconds)
             with patrol.going():
                 start = _start(connection, version, label, is_fast)
-                yield Session(start, connection, version, server, stop, patrol.lost)
+                patrol.on_standby = _is_standby(connection)
+                yield Session(
+                    start, connection, version, server, stop, patrol.lost, patrol.promoted
+                )
 
 
 class _Patrol:
-    """A thread beside the session: cancels at a stop, notices that the server went away."""
+    """A thread beside the session: cancels at a stop, notices that the server went away, or that
+    a standby was promoted.
+    """
 
     def __init__(
         self, connection: psycopg.Connection[TupleRow], stop: Stop, keepalive_seconds: int
     ) -> None:
         self.lost = threading.Event()
+        self.promoted = threading.Event()
+        self.on_standby = False
         self._connection = connection
         self._stop = stop
         self._keepalive = keepalive_seconds
@@ -147,10 +159,11 @@ class _Patrol:
             return False
         try:
             with cut_after(ANSWER_SECONDS, self._connection):
-                self._connection.execute("SELECT 1")
+                if not _is_standby(self._connection) and self.on_standby:
+                    self.promoted.set()
         except psycopg.Error:
             return True
-        return False
+        return self.promoted.is_set()
 
 
 def _start(
@@ -159,6 +172,11 @@ def _start(
     call = "pg_backup_start(%s, %s)" if _is_new(version) else "pg_start_backup(%s, %s, false)"
     row = connection.execute(f"SELECT {call}::text", (label, is_fast)).fetchone()
     return parse_lsn(row[0] if row else "")
+
+
+def _is_standby(connection: psycopg.Connection[TupleRow]) -> bool:
+    row = connection.execute("SELECT pg_is_in_recovery()").fetchone()
+    return bool(row and row[0])
 
 
 def _is_new(version: int) -> bool:
@@ -172,4 +190,5 @@ def _translated(server: str, stop: Stop) -> Iterator[None]:
     except psycopg.Error as error:
         if stop.is_set():
             raise Stopped("stopped while PostgreSQL was asked") from error
-        raise PostgresFailed(f"backup of {server}: {' '.join(str(error).split())}") from error
+        words, hint = words_of(error)
+        raise PostgresFailed(f"backup of {server}: {words}", hint=hint) from error

@@ -4,6 +4,7 @@ Source: PostgreSQL documentation, pg_basebackup. WAL is not in the backup (`--wa
 comes from the archive.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,14 @@ from barmand.model.secret import Conninfo
 from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
 from barmand.outside.postgres import without_password
 from barmand.outside.process import Finished, Stop, find_program, run, version_of
+from barmand.outside.silence import Silence, died, run_heard
 
 _CUT_OFF = "COPY stream ended before last file was finished"
 """All that it says when the server ends the session: the server's own words it keeps to itself."""
+
+SILENCE_SECONDS = 120.0
+_PACKED_TIMES = 5
+"""zstd may hold back hundreds of megabytes, and packs them at two in a second."""
 
 _NOWHERE = "/dev/null"
 """A path under which there is neither a socket nor a folder, and nobody can make one."""
@@ -30,6 +36,9 @@ class PgBasebackup:
     conninfo: Conninfo
     application_name: str
     path_prefix: Sequence[Path] = ()
+    silence_seconds: float = SILENCE_SECONDS
+    """After its first bytes it is taken for dead when none come for so long: a connection whose
+    other end stands still looks to it like one that is slow."""
 
     def version(self) -> int:
         """Its major version. Raises ToolFailed when it is missing."""
@@ -81,12 +90,16 @@ class PgBasebackup:
         mapped = {space.location: data.parent / str(space.oid) for space in tablespaces}
         words = Words(report, tablespaces)
         told = arguments(connection, data, mapped, label, order, compression=compression)
-        finished = run(
-            [str(program), *told],
-            stop=stop,
-            environment=environment,
-            on_line=words.take,
-        )
+        patience = self.silence_seconds * (_PACKED_TIMES if _packs(compression) else 1)
+        silence = Silence(stop, math.inf)
+
+        def take(line: str) -> None:
+            words.take(line)
+            silence.hear(patience if words.is_flowing else math.inf)
+
+        finished = run_heard([str(program), *told], silence, environment=environment, on_line=take)
+        if finished is None:
+            raise died("pg_basebackup", silence)
         if finished.exit_code == 0:
             return Told(words.end_point)
         if finished.exit_code == 1 and words.is_only_damaged:
@@ -95,7 +108,7 @@ class PgBasebackup:
             raise StorageFailed(
                 f"the disk of {data} is full", hint="Free space there, or make it larger."
             )
-        raise ToolFailed(_reason(finished), hint=_tail(finished))
+        raise ToolFailed(_reason(finished), hint=_hint(finished))
 
 
 def arguments(
@@ -133,6 +146,10 @@ def arguments(
     ]
 
 
+def _packs(compression: Compression | None) -> bool:
+    return compression is not None and compression.algorithm is not Algorithm.NONE
+
+
 def _packing(compression: Compression) -> list[str]:
     """For gzip at our side, words that every version of pg_basebackup understands."""
     level, workers = compression.given_level, compression.workers
@@ -152,13 +169,20 @@ def _escaped(path: str) -> str:
     return path.replace("=", r"\=")
 
 
-def _reason(finished: Finished) -> str:
+def _complaint(finished: Finished) -> str | None:
     said = [line for line in finished.tail if "error:" in line or "FATAL" in line]
-    words = said[-1].split("error: ", 1)[-1] if said else "it gave no reason"
+    return said[-1] if said else None
+
+
+def _reason(finished: Finished) -> str:
+    words = (_complaint(finished) or "it gave no reason").split("error: ", 1)[-1]
     if _CUT_OFF in words:
         words += ": PostgreSQL closed the connection, because it shut down or was told to"
     return f"pg_basebackup {finished.words}: {words}"
 
 
-def _tail(finished: Finished) -> str:
-    return "\n".join(line for line in finished.tail if not PROGRESS.match(line))
+def _hint(finished: Finished) -> str | None:
+    """The way out, where one is known, and what else it said."""
+    told = _complaint(finished)
+    said = [line for line in finished.tail if not PROGRESS.match(line) and line != told]
+    return "\n".join([*([finished.way_out] if finished.way_out else []), *said]) or None

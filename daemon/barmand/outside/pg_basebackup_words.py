@@ -41,6 +41,8 @@ class Words:
     def __init__(self, report: Report, tablespaces: Sequence[Tablespace]) -> None:
         self.end_point: str | None = None
         self.is_only_damaged = False
+        self.is_flowing = False
+        """Bytes come, and more will: where it may wait for something else it says so."""
         self._report = report
         self._spaces = {space.location: f"pg_tblspc/{space.oid}" for space in tablespaces}
         self._bad: defaultdict[str, list[int]] = defaultdict(list)
@@ -54,17 +56,23 @@ class Words:
     def take(self, line: str) -> None:
         if counted := PROGRESS.match(line):
             done, total = (int(number) * KIBIBYTE for number in counted.groups())
+            self.is_flowing = done > 0
             self._report(Phase.COPYING, done, max(done, total))
-        elif ended := _END_POINT.search(line):
-            self.end_point = ended[1]
         elif bad := _BAD_PAGE.search(line):
             self._bad[self._within_data(bad["path"])].append(int(bad["block"]))
+        else:
+            # That PostgreSQL waits for its archive it may tell in any language.
+            self.is_flowing = False
+            self._take_words(line)
+
+    def _take_words(self, line: str) -> None:
+        if ended := _END_POINT.search(line):
+            self.end_point = ended[1]
         elif _BAD_COPY in line:
             self.is_only_damaged = True
-        else:
-            for words, phase in _PHASES:
-                if words in line:
-                    self._report(phase, None, None)
+        for words, phase in _PHASES:
+            if words in line:
+                self._report(phase, None, None)
 
     def _within_data(self, path: str) -> str:
         for location, link in self._spaces.items():

@@ -1,8 +1,6 @@
 """One PostgreSQL server, spoken to: psycopg's only door."""
 
-import os
-import socket
-import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,9 +14,12 @@ from barmand.model.backup import Cluster, Tablespace
 from barmand.model.errors import ConfigInvalid, PostgresFailed
 from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
+from barmand.outside.line import cut_after
 
 CONNECT_SECONDS = 10
-_CUT_AFTER_SECONDS = 5
+LEAST_CONNECT_SECONDS = 2
+"""libpq takes less for as much."""
+_CUT_AFTER_SECONDS = 1
 _CONNECTION_DEFAULTS: dict[str, str | int] = {
     "connect_timeout": CONNECT_SECONDS,
     "keepalives_idle": 10,
@@ -130,7 +131,10 @@ class Postgres:
     timeout_seconds: int = 30
 
     def within(self, seconds: int) -> "Postgres":
-        """The same server, whose every answer may take so many seconds; 0 is without end."""
+        """The same server, whose every answer may take so many seconds; 0 is without end.
+
+        To connect is a part of it: one of several hosts that are tried may take all of them.
+        """
         return replace(self, timeout_seconds=seconds)
 
     def facts(self) -> Cluster:
@@ -225,41 +229,38 @@ class Postgres:
     @contextmanager
     def _connect(self, parameters: Mapping[str, Any]) -> Iterator[psycopg.Connection[TupleRow]]:
         """A frozen server heeds no timeout of its own: a little after that, we cut the line."""
-        seconds = self.timeout_seconds + _CUT_AFTER_SECONDS if self.timeout_seconds else None
-        with (
-            psycopg.connect(**parameters, autocommit=True) as connection,
-            cut_after(seconds, connection),
-        ):
-            yield connection
+        seconds, begun = self.timeout_seconds, time.monotonic()
+        if seconds:
+            parameters = {**parameters, "connect_timeout": _soonest(parameters, seconds)}
+        with psycopg.connect(**parameters, autocommit=True) as connection:
+            left = max(0, seconds - (time.monotonic() - begun)) + _CUT_AFTER_SECONDS
+            with cut_after(left if seconds else None, connection):
+                yield connection
 
     @contextmanager
     def _translated(self, what: str) -> Iterator[None]:
         try:
             yield
         except psycopg.Error as error:
-            words = " ".join(str(error).split()).removeprefix("connection is bad: ")
-            raise PostgresFailed(f"{what} to {self.server}: {words}") from error
+            words, hint = words_of(error)
+            raise PostgresFailed(f"{what} to {self.server}: {words}", hint=hint) from error
 
 
-@contextmanager
-def cut_after(seconds: float | None, connection: psycopg.Connection[TupleRow]) -> Iterator[None]:
-    """Whoever still waits for an answer then, hears that the server went away. None: never."""
-    if seconds is None:
-        yield
-        return
-    timer = threading.Timer(seconds, cut, [connection])
-    timer.daemon = True
-    timer.start()
+def words_of(error: psycopg.Error) -> tuple[str, str | None]:
+    """What PostgreSQL says, and its hint. Of an error that is libpq's own there is no hint."""
+    told = error.diag
+    if told.message_primary is None:
+        return " ".join(str(error).split()).removeprefix("connection is bad: "), None
+    return ": ".join(filter(None, (told.message_primary, told.message_detail))), told.message_hint
+
+
+def _soonest(parameters: Mapping[str, Any], seconds: int) -> int:
+    """The connection string's `connect_timeout`, where 0 and less is none, or `seconds`."""
     try:
-        yield
-    finally:
-        timer.cancel()
-
-
-def cut(connection: psycopg.Connection[TupleRow]) -> None:
-    """Shut the socket down beneath whoever waits on it: they hear that the server went away."""
-    with socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)
+        own = int(parameters["connect_timeout"])
+    except ValueError:
+        return seconds  # psycopg complains of it by itself
+    return max(LEAST_CONNECT_SECONDS, min(own, seconds) if own > 0 else seconds)
 
 
 def _parameters(text: Conninfo) -> dict[str, Any]:

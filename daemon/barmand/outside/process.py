@@ -24,6 +24,10 @@ GRACE_SECONDS = 10.0
 TAIL_LINES = 20
 LINE_BYTES = 4096
 _CHUNK_BYTES = 65536
+_WHO_KILLED = (
+    "Was it the kernel, for want of memory? Look in its log (`journalctl --dmesg`) for `Out of "
+    "memory`. With `basebackup_retry_times` it is tried again."
+)
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM")
 
 
@@ -51,6 +55,11 @@ class Finished:
         if self.exit_code >= 0:
             return f"ended with exit code {self.exit_code}"
         return f"was killed by {signal.Signals(-self.exit_code).name}"
+
+    @property
+    def way_out(self) -> str | None:
+        """What the operator can do about one that was killed from outside."""
+        return _WHO_KILLED if self.exit_code == -signal.SIGKILL else None
 
 
 def find_program(name: str, path_prefix: Sequence[Path] = ()) -> Path:

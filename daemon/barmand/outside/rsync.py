@@ -7,9 +7,9 @@ from pathlib import Path
 
 from barmand.model.order import Reuse
 from barmand.outside.process import Stop, find_program
-from barmand.outside.rsync_silence import run_heard
+from barmand.outside.rsync_silence import run_rsync
 from barmand.outside.rsync_words import OUT_FORMAT, Ending, Entry, Hearing, Judge
-from barmand.outside.ssh import transport
+from barmand.outside.ssh import Transport, transport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +71,14 @@ class Rsync:
             *(f"--exclude={pattern}" for pattern in left_out),
             *self._place(source, empty),
         ]
-        hearing = Hearing(judge, on_entry, lambda _bytes: None)
+        hearing = self._hearing(judge, on_entry)
         return self._run(words, hearing, stop, quiet_seconds=math.inf)
 
     def look_at(self, folder: Path, target: Path, stop: Stop) -> Ending:
         """Can a directory be reached and listed? Nothing is copied to `target`."""
         words = ["--dirs", "--dry-run", *self._place(folder, target)]
         judge = Judge(concerns=lambda _path: True, may_be_gone=lambda _path: False)
-        return self._run(words, Hearing(judge, lambda _entry: None, lambda _bytes: None), stop)
+        return self._run(words, self._hearing(judge), stop)
 
     def fetch(
         self,
@@ -104,9 +104,8 @@ class Rsync:
             *_reuse(files.reference),
             *self._place(files.source, files.target),
         ]
-        return self._run(
-            words, Hearing(judge, on_entry, on_progress), stop, quiet_seconds=files.quiet_seconds
-        )
+        hearing = self._hearing(judge, on_entry, on_progress)
+        return self._run(words, hearing, stop, quiet_seconds=files.quiet_seconds)
 
     def _is_narrow(self, files: Fetch) -> bool:
         """Is the way worth the work of finding differences? Else whole files are faster."""
@@ -131,13 +130,29 @@ class Rsync:
         # rsync's own timeout comes first where it sees one, for it knows more of why.
         seconds = 1.5 * self.silence_seconds
         first_seconds = seconds + self.connect_seconds + quiet_seconds
-        return run_heard(argv, hearing, stop, seconds=seconds, first_seconds=first_seconds)
+        return run_rsync(argv, hearing, stop, seconds=seconds, first_seconds=first_seconds)
+
+    def _hearing(
+        self,
+        judge: Judge,
+        on_entry: Callable[[Entry], None] = lambda _entry: None,
+        on_progress: Callable[[int], None] = lambda _bytes: None,
+    ) -> Hearing:
+        way = self._way()
+        return Hearing(judge, on_entry, on_progress, way.port if way else None)
+
+    def _way(self) -> Transport | None:
+        if self.ssh is None:
+            return None
+        return transport(self.ssh, self.connect_seconds, self.silence_seconds)
 
     def _place(self, source: Path, target: Path) -> list[str]:
-        if self.ssh is None:
+        way = self._way()
+        if way is None:
             return ["--", f"{source}/", f"{target}/"]
-        way = transport(self.ssh, self.connect_seconds, self.silence_seconds)
-        shell = " ".join(_quoted(word) for word in way.command)
+        # A killed rsync leaves ssh behind, and the receiver that listens to it: it dies with it.
+        command = (str(find_program("setpriv")), "--pdeathsig", "KILL", "--", *way.command)
+        shell = " ".join(_quoted(word) for word in command)
         return [f"--rsh={shell}", "--", f"{way.host}:{source}/", f"{target}/"]
 
 

@@ -28,22 +28,26 @@ _SUMMARY = re.compile(r"rsync (error|warning): |IO error encountered")
 _DISCARDED = re.compile(r"(WARNING|ERROR): .* failed verification -- update discarded")
 _FAULT = re.compile(r"rsync: |symlink has |ERROR: |WARNING: |skipping |cannot |file has vanished")
 """What rsync says of a file; other lines are ssh's, or a greeting of the host."""
-_OURS = re.compile(r"rsync: \[(receiver|generator|Receiver|Generator)\] .*\((28|30|122)\)")
+_OURS = re.compile(r"rsync: \[(receiver|generator|Receiver|Generator)\] .*\((13|28|30|122)\)")
 _WAYS_OUT = {
     "IDENTIFICATION HAS CHANGED": (
         "The host's key is not the one in known_hosts. If the host was set up anew, and only then, "
-        "remove the old key with `ssh-keygen -R HOST` as barmand's user, and add the new one."
+        "remove the old key with `ssh-keygen -R {entry}` as barmand's user, and add the new one."
     ),
     "Host key verification failed": (
-        "Add the host's key to ~/.ssh/known_hosts of barmand's user: `ssh-keyscan HOST` prints it; "
-        "compare it with the host's own, in /etc/ssh."
+        "Add the host's key to ~/.ssh/known_hosts of barmand's user: `ssh-keyscan {port}HOST` "
+        "prints it; compare it with the host's own, in /etc/ssh."
     ),
-    "Permission denied (": (
+    r"Permission denied \([a-z]": (
         "Add the public key of barmand's user to ~/.ssh/authorized_keys of the user on the host."
     ),
     "command not found": "Install rsync on the host.",
+    r"^rsync: .*: Permission denied \(13\)": (
+        "Make it readable for the user that rsync runs as: on a host the user of `ssh_command`, "
+        "else barmand's."
+    ),
 }
-"""What ssh says and nothing but the administrator can change; the first that fits counts."""
+"""What nothing but the administrator can change, by a pattern; the first that fits counts."""
 _OUR_DISK = "Free space on the file system of the backups, or see to it that it can be written."
 _ESCAPED = re.compile(rb"\\#([0-7]{3})")
 
@@ -86,6 +90,8 @@ class Hearing:
     judge: Judge
     on_entry: Callable[[Entry], None]
     on_progress: Callable[[int], None]
+    port: str | None = None
+    """Of ssh, for what is said of the host's key."""
     complaints: list[str] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
     is_short: bool = False
@@ -111,18 +117,26 @@ class Hearing:
             return Ending(None, gone=frozenset(self.gone))
         ours = [line for line in faults if _OURS.match(line)]
         said = self._of_ssh() if code in CONNECTION_CODES else []
-        words = _words(code, ours or said or faults or self.complaints, finished)
-        lasting = [way for word, way in _WAYS_OUT.items() if self._says(word)]
-        hint = "\n".join([*lasting[:1], *self.complaints])
+        reason = _reason(ours or said or faults or self.complaints, finished)
+        words = _words(code, reason)
+        lasting = [way for pattern, way in _WAYS_OUT.items() if self._says(pattern)]
+        ways = [_OUR_DISK] if ours else [self._filled(way) for way in lasting[:1]]
+        ways += [finished.way_out] if finished.way_out else []
+        hint = "\n".join([*ways, *(line for line in self.complaints if line != reason)])
         if ours:
-            return Ending(StorageFailed(words, hint=f"{_OUR_DISK}\n{hint}"))
+            return Ending(StorageFailed(words, hint=hint))
         is_lasting = (
             code in _LASTING_CODES or (code in _PARTIAL_CODES and bool(faults)) or bool(lasting)
         )
         return Ending(ToolFailed(words, hint=hint or None), may_be_retried=not is_lasting)
 
-    def _says(self, words: str) -> bool:
-        return any(words in line for line in self.complaints)
+    def _says(self, pattern: str) -> bool:
+        return any(re.search(pattern, line) for line in self.complaints)
+
+    def _filled(self, way: str) -> str:
+        if self.port is None:
+            return way.format(port="", entry="HOST")
+        return way.format(port=f"-p {self.port} ", entry=f"'[HOST]:{self.port}'")
 
     def _of_ssh(self) -> list[str]:
         """Why a connection broke: its last words, of which rsync knows only that it did."""
@@ -151,8 +165,17 @@ def unescaped(name: str) -> str:
     return os.fsdecode(_ESCAPED.sub(lambda found: bytes([int(found[1], 8)]), os.fsencode(name)))
 
 
-def _words(code: int, said: list[str], finished: Finished) -> str:
-    reason = said[0] if said else (finished.tail[-1] if finished.tail else "it gave no reason")
+def _reason(said: list[str], finished: Finished) -> str:
+    """The first complaint, else its last word that is neither a file nor a progress."""
+    others = (line for line in reversed(finished.tail) if not _is_routine(line))
+    return said[0] if said else next(others, "it gave no reason")
+
+
+def _is_routine(line: str) -> bool:
+    return _FILE.fullmatch(line) is not None or _PROGRESS.match(line) is not None
+
+
+def _words(code: int, reason: str) -> str:
     how = f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
     lost = "lost its connection: it " if code in CONNECTION_CODES else ""
     return f"rsync {lost}{how}: {reason.removeprefix('rsync: ')}"

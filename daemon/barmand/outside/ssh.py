@@ -1,11 +1,13 @@
 """ssh as a transport: what it is told besides what the administrator wrote."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from barmand.model.errors import ConfigInvalid
 
 _ALIVE_COUNT = 3
+_PORT = re.compile(r"(?:^|\s)(?:-p\s*|-o\s*Port\s*[=\s]\s*)(\d+)(?=\s|$)", re.IGNORECASE)
 _FORCED = ("BatchMode=yes", "StrictHostKeyChecking=yes")
 """Nobody answers a question here; and a host that is not known is not the one we back up."""
 
@@ -16,6 +18,8 @@ class Transport:
 
     command: tuple[str, ...]
     host: str
+    port: str | None = None
+    """None where `command` names none; ssh's own configuration may."""
 
 
 def transport(ssh_command: Sequence[str], connect_seconds: int, silence_seconds: int) -> Transport:
@@ -37,8 +41,15 @@ def transport(ssh_command: Sequence[str], connect_seconds: int, silence_seconds:
     )
     place = 1 + next((n for n, word in enumerate(words) if word.rpartition("/")[2] == "ssh"), 0)
     return Transport(
-        (*words[:place], *_options(_FORCED), *words[place:], *_options(patience)), _bracketed(host)
+        (*words[:place], *_options(_FORCED), *words[place:], *_options(patience)),
+        _bracketed(host),
+        _port(words[place:]),
     )
+
+
+def _port(words: Sequence[str]) -> str | None:
+    found = _PORT.search(" ".join(words))
+    return found[1] if found else None
 
 
 def _options(options: Sequence[str]) -> list[str]:

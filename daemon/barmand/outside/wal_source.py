@@ -1,6 +1,6 @@
 """The server that WAL is streamed from: what it writes, what it still has, who else receives it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from barmand.model.errors import PostgresFailed
@@ -89,6 +89,9 @@ class Switched:
 @dataclass(frozen=True, slots=True)
 class WalSource:
     postgres: Postgres
+
+    def within(self, seconds: int) -> "WalSource":
+        return replace(self, postgres=self.postgres.within(seconds))
 
     def writing(self) -> Writing:
         return Writing(*self.postgres.rows(_WRITING)[0])

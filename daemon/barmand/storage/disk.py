@@ -24,8 +24,14 @@ _HINTS = {
     errno.ENOSPC: "Free space on that file system, or make it larger.",
     errno.EDQUOT: "The quota of barmand's user on that file system is used up.",
     errno.EROFS: "That file system is mounted read-only; the kernel's log may say why.",
-    errno.EACCES: "The user that barmand runs as needs the right to read and write there.",
+    errno.EACCES: "The user that barmand runs as needs the right to write there.",
 }
+_READING = {
+    **_HINTS,
+    errno.EACCES: "The user that barmand runs as needs the right to read it, and to enter the "
+    "directories above it.",
+}
+_READING_DEEDS = frozenset({"read", "list", "look at", "compare", "compare with", "measure"})
 
 
 class Stop(Protocol):
@@ -41,7 +47,7 @@ def at_the_disk(deed: str, path: Path) -> Iterator[None]:
         shown = os.fsencode(path).decode(errors="backslashreplace")
         raise StorageFailed(
             f"cannot {deed} {shown}: {error.strerror or error}",
-            hint=_HINTS.get(error.errno or 0),
+            hint=(_READING if deed in _READING_DEEDS else _HINTS).get(error.errno or 0),
         ) from error
 
 
