@@ -94,8 +94,7 @@ class HeldBackup:
                 connection.execute("SET idle_session_timeout = 0")
             patrol = _Patrol(connection, stop, keepalive_seconds)
             with patrol.going():
-                start = _start(connection, version, label, is_fast)
-                patrol.on_standby = _is_standby(connection)
+                start, patrol.on_standby = _start(connection, version, label, is_fast)
                 yield Session(
                     start, connection, version, server, stop, patrol.lost, patrol.promoted
                 )
@@ -168,10 +167,12 @@ class _Patrol:
 
 def _start(
     connection: psycopg.Connection[TupleRow], version: int, label: str, is_fast: bool
-) -> int:
+) -> tuple[int, bool]:
+    """Where it starts, and whether on a standby."""
     call = "pg_backup_start(%s, %s)" if _is_new(version) else "pg_start_backup(%s, %s, false)"
-    row = connection.execute(f"SELECT {call}::text", (label, is_fast)).fetchone()
-    return parse_lsn(row[0] if row else "")
+    question = f"SELECT {call}::text, pg_is_in_recovery()"
+    lsn, is_standby = connection.execute(question, (label, is_fast)).fetchone() or ("", False)
+    return parse_lsn(lsn), is_standby
 
 
 def _is_standby(connection: psycopg.Connection[TupleRow]) -> bool:
