@@ -593,6 +593,7 @@ def bench_over(
             layout=layout,
             wals=wals,
             wal_runs=catalog.wal_runs,
+            wal_gaps=catalog.wal_gaps,
             holds=catalog.holds,
             forbidden=(home,),
             now=clock,

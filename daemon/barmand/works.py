@@ -290,6 +290,7 @@ class Works:
             layout=self._layout,
             wals=self._wals,
             wal_runs=self._catalog.wal_runs,
+            wal_gaps=self._catalog.wal_gaps,
             holds=self._catalog.holds,
             forbidden=forbidden,
             now=local_now,

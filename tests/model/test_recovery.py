@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barmand.model.recovery import Gap, Target, archiving_off, quoted, settings_for, wal_for
+from barmand.model.recovery import Target, archiving_off, quoted, settings_for, wal_for
 from barmand.model.wal import Run
 
 NEEDED = Run(2, 10, 12)
@@ -25,13 +25,6 @@ def test_the_end_of_wal_needs_all_behind_the_beginning_also_on_later_timelines()
     assert wal_for(Target.END_OF_WAL, NEEDED, held) == [Run(2, 10, 30), Run(3, 25, 50)]
 
 
-def test_a_gap_behind_the_beginning_is_named() -> None:
-    held = [Run(2, 21, 30), Run(2, 8, 14)]
-    with pytest.raises(Gap) as gap:
-        wal_for(Target.END_OF_WAL, NEEDED, held)
-    assert gap.value.run == Run(2, 15, 20)
-
-
 def test_a_gap_before_the_beginning_does_not_matter() -> None:
     held = [Run(2, 1, 3), Run(2, 10, 30)]
     assert wal_for(Target.END_OF_WAL, NEEDED, held) == [Run(2, 10, 30)]
@@ -39,14 +32,14 @@ def test_a_gap_before_the_beginning_does_not_matter() -> None:
 
 # ------------------------------------------------------------------------------------ the settings
 def told(target: Target) -> dict[str, str]:
-    return dict(line.split(" = ", maxsplit=1) for line in settings_for(target, "/wal"))
+    return dict(line.split(" = ", maxsplit=1) for line in settings_for(target, "/wal", 7))
 
 
 @pytest.mark.parametrize("target", Target)
-def test_recovery_reads_our_wal_to_the_latest_timeline_and_promotes(target: Target) -> None:
+def test_recovery_reads_our_wal_to_the_timeline_named_and_promotes(target: Target) -> None:
     lines = told(target)
     assert lines["restore_command"] == """'cp "/wal/%f" "%p"'"""
-    assert lines["recovery_target_timeline"] == "'latest'"
+    assert lines["recovery_target_timeline"] == "'7'"
     assert lines["recovery_target_action"] == "'promote'"
 
 
@@ -118,7 +111,9 @@ def test_a_real_shell_copies_from_any_folder(name: str) -> None:
         folder = Path(temporary) / name
         folder.mkdir()
         (folder / "00000001").write_text("the segment")
-        setting = settings_for(Target.END_OF_WAL, str(folder))[0].removeprefix("restore_command = ")
+        setting = settings_for(Target.END_OF_WAL, str(folder), 1)[0].removeprefix(
+            "restore_command = "
+        )
         command = as_postgresql_runs(as_postgresql_reads(setting), f="00000001", p="restored")
         done = subprocess.run(
             ["/bin/sh", "-c", command], cwd=temporary, capture_output=True, text=True, check=False
@@ -131,7 +126,7 @@ def test_a_real_shell_copies_from_any_folder(name: str) -> None:
     "name", ["$(reboot)", "`id`", "a'b\"c", "100%", "%f", "%p%%", "a\\", "$HOME"]
 )
 def test_the_shell_runs_nothing_that_a_folder_is_called(name: str) -> None:
-    setting = settings_for(Target.END_OF_WAL, f"/{name}")[0].removeprefix("restore_command = ")
+    setting = settings_for(Target.END_OF_WAL, f"/{name}", 1)[0].removeprefix("restore_command = ")
     command = as_postgresql_runs(as_postgresql_reads(setting), f="SEGMENT", p="PATH")
     words = subprocess.run(
         ["/bin/sh", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True, check=True

@@ -187,7 +187,7 @@ def test_postgresql_15_recovers_by_a_signal_and_archives_nothing(
     assert lines[0] == "# do not edit"
     assert lines[2:5] == ["archive_mode = 'off'", "archive_command = ''", "archive_library = ''"]
     assert f'restore_command = \'cp "{target}/barmand_wal/%f" "%p"\'' in lines
-    assert "recovery_target_timeline = 'latest'" in lines
+    assert "recovery_target_timeline = '1'" in lines
     assert "recovery_target = 'immediate'" not in lines
     assert (target / "recovery.signal").read_bytes() == b""
     assert not (target / "recovery.conf").exists()

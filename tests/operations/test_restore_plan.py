@@ -162,6 +162,41 @@ def test_a_gap_behind_the_backup_matters_only_for_the_end_of_wal(
     assert plan(bench, backup, target, Target.IMMEDIATE).segments == [Run(1, 3, 3)]
 
 
+def promoted(bench: Bench, timeline: int, text: str) -> None:
+    (bench.layout.incoming / f"{timeline:08X}.history").write_text(text)
+    bench.pass_wal()
+
+
+def test_a_gap_on_a_later_timeline_is_refused_until_it_is_acknowledged(
+    bench: Bench, target: Path
+) -> None:
+    backup = bench.done_backup()
+    bench.stream(4)
+    promoted(bench, 2, "1\t0/5000C0\tpromoted\n")
+    bench.stream(6, 7, timeline=2)
+    bench.pass_wal()
+    missing = segment_name(5, timeline=2)
+    with pytest.raises(Refused, match=f"1 WAL segment.*: {missing}$") as refused:
+        plan(bench, backup, target)
+    assert "acknowledge-gap main" in str(refused.value.hint)
+    (gap,) = bench.catalog.wal_gaps.of_server("main")
+    bench.catalog.wal_gaps.acknowledge(
+        "main", gap.id, reason="lost", actor="anna", now=bench.clock()
+    )
+    made = plan(bench, backup, target)
+    assert made.segments == [Run(1, 3, 4)]
+    assert missing in bench.restore.warnings(made)[-1]
+
+
+def test_a_timeline_that_left_before_the_backup_is_not_followed(bench: Bench, target: Path) -> None:
+    backup = bench.done_backup()
+    bench.stream(4)
+    promoted(bench, 9, "1\t0/100000\tsomebody else's\n")
+    made = plan(bench, backup, target)
+    assert made.line.current == 1
+    assert made.segments == [Run(1, 3, 4)]
+
+
 def test_a_waiting_backup_is_refused_for_its_missing_wal(bench: Bench, target: Path) -> None:
     waiting = bench.copied_backup()
     with pytest.raises(Refused, match=segment_name(3)):

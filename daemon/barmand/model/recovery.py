@@ -1,9 +1,7 @@
 """What PostgreSQL must be told to recover from a backup, and what a restore needs for it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from itertools import pairwise
 
 from barmand.model.wal import Run
 
@@ -15,44 +13,32 @@ class Target(StrEnum):
     IMMEDIATE = "immediate"
 
 
-@dataclass(frozen=True, slots=True)
-class Gap(Exception):  # noqa: N818 - it is a gap
-    """WAL that a recovery would need and the archive lacks."""
-
-    run: Run
-
-
 def wal_for(target: Target, needed: Run, held: Sequence[Run]) -> list[Run]:
-    """The segments that a recovery reads, of those that are held. Raises Gap.
+    """The segments that a recovery may read, of those that are held.
 
     For the end of the WAL: all behind the backup's beginning, on its timeline and on later ones.
     """
     if target is Target.IMMEDIATE:
         return [needed]
-    after: list[Run] = [
+    return [
         Run(run.timeline, max(run.first, needed.first), run.last)
         for run in held
         if run.timeline >= needed.timeline and run.last >= needed.first
     ]
-    own = sorted(
-        (run for run in after if run.timeline == needed.timeline), key=lambda run: run.first
-    )
-    for before, behind in pairwise(own):
-        raise Gap(Run(needed.timeline, before.last + 1, behind.first - 1))
-    return after
 
 
-def settings_for(target: Target, wal_folder: str) -> list[str]:
+def settings_for(target: Target, wal_folder: str, timeline: int) -> list[str]:
     """Lines for postgresql.auto.conf.
 
-    `wal_folder` holds the segments. Source: PostgreSQL documentation, "Archive Recovery" and
+    `wal_folder` holds the segments, `timeline` is where recovery goes: PostgreSQL's `latest` may be
+    one that never was this backup's. Source: PostgreSQL documentation, "Archive Recovery" and
     "Recovery Target".
     """
     command = f'cp "{_in_shell(wal_folder)}/%f" "%p"'
     immediate = "immediate" if target is Target.IMMEDIATE else ""
     return [
         f"restore_command = {quoted(command)}",
-        "recovery_target_timeline = 'latest'",
+        f"recovery_target_timeline = '{timeline}'",
         "recovery_target_action = 'promote'",
         # What an earlier restore left in the source's own settings must not end this one early,
         # nor clean up what is not its to clean. The one target that counts comes last: an empty

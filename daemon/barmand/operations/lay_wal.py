@@ -5,7 +5,7 @@ files of a cluster that may run, and what is dropped in the restored one would b
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import assert_never
 
 from barmand.model.errors import Refused
 from barmand.model.recovery import Target
-from barmand.model.replay import Replay, latest_line
+from barmand.model.replay import Replay
 from barmand.model.wal import Segment
 from barmand.operations.ports import Stop, heed
 from barmand.operations.restore_plan import Plan
@@ -42,11 +42,10 @@ class LayWal:
     def run(self, plan: Plan, fragment: Fragment, stop: Stop) -> list[str]:
         """Returns warnings. Raises Refused, Stopped, StorageFailed."""
         fragment.make_wal_folder()
-        histories: dict[int, str] = {}
         for name in self.wals.histories():
             heed(stop)
-            histories[int(name[:8], 16)] = _text(self._add(name, fragment))
-        replay = _replay(plan, histories)
+            self._add(name, fragment)
+        replay = _replay(plan)
         warnings: dict[TablespaceMade, str] = {}
         runs = sorted(plan.segments, key=lambda run: run.timeline)
         for segment in (segment for run in runs for segment in run.segments()):
@@ -96,17 +95,12 @@ class LayWal:
             )
 
 
-def _replay(plan: Plan, histories: Mapping[int, str]) -> Replay:
+def _replay(plan: Plan) -> Replay:
     copied = plan.backup.copied
     if copied is None:
-        return Replay(0, None, None)
+        return Replay(0, None, plan.line)
     end = copied.end_lsn if plan.target is Target.IMMEDIATE else None
-    return Replay(copied.begin_lsn, end, latest_line(copied.timeline, histories))
-
-
-def _text(path: Path) -> str:
-    with at_the_disk("read", path):
-        return path.read_text(errors="replace")
+    return Replay(copied.begin_lsn, end, plan.line)
 
 
 def _before(laid: Path, segment: Segment, plan: Plan) -> Path | None:

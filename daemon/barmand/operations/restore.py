@@ -13,11 +13,15 @@ from pathlib import Path
 import structlog
 
 from barmand.catalog.holds import Holds
+from barmand.catalog.wal_gaps import WalGaps
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Tablespace
 from barmand.model.errors import NotFound, Refused, Stopped
+from barmand.model.gap import GapState
+from barmand.model.lineage import Lineage
 from barmand.model.progress import Phase
-from barmand.model.recovery import Gap, Target, archiving_off, settings_for, wal_for
+from barmand.model.recovery import Target, archiving_off, settings_for, wal_for
+from barmand.model.replay import before_hole, first_hole, line_behind
 from barmand.model.wal import Run, missing
 from barmand.operations.archive import names_of
 from barmand.operations.lay_wal import LayWal
@@ -28,7 +32,7 @@ from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, Archive, archive_in
 from barmand.storage.promises import promised
 from barmand.storage.restored import Destination, Fragment
-from barmand.storage.wals import WalArchive
+from barmand.storage.wals import WalArchive, read_text
 
 log = structlog.get_logger()
 
@@ -50,6 +54,7 @@ class Restore:
     layout: Layout
     wals: WalArchive
     wal_runs: WalRuns
+    wal_gaps: WalGaps
     holds: Holds
     forbidden: Sequence[Path]
     now: Clock
@@ -75,7 +80,8 @@ class Restore:
             )
         if backup.compression is not None:
             self._archives(backup, cluster.tablespaces)  # or they are not all there
-        segments = self._segments(backup, needed, target, cluster.segment_size)
+        line = self._line(backup, target)
+        segments, hole = self._segments(backup, target, line, cluster.segment_size)
         places = self._places(cluster.tablespaces, moved)
         every = [Destination(destination), *places.values()]
         for place in every:
@@ -89,11 +95,14 @@ class Restore:
             segments=segments,
             segment_size=cluster.segment_size,
             version=cluster.version,
+            line=line,
+            hole=hole,
         )
 
     def warnings(self, plan: Plan) -> list[str]:
         """What the restored cluster will lack that its source had, and what it will have of it."""
-        return [*self._lacks(plan.backup).words(plan.destination.path), *bad_pages(plan.backup)]
+        lacks = self._lacks(plan.backup).words(plan.destination.path)
+        return [*lacks, *bad_pages(plan.backup), *_early_end(plan)]
 
     def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
         """Carry out `plan`. What fails or is stopped takes away what it has written."""
@@ -118,14 +127,36 @@ class Restore:
     def _lacks(self, backup: Backup) -> Lacks:
         return Lacks.of(backup, self.layout.data(backup.id))
 
-    def _segments(self, backup: Backup, needed: Run, target: Target, size: int) -> list[Run]:
+    def _line(self, backup: Backup, target: Target) -> Lineage:
+        """Which timelines recovery follows, told by the histories in the archive."""
+        copied = backup.copied
+        if copied is None:
+            raise ValueError("a backup that is restorable knows its positions")
+        if target is Target.IMMEDIATE:
+            return Lineage(copied.timeline)
+        histories = {
+            int(name[:8], 16): read_text(path).decode(errors="replace")
+            for name in self.wals.histories()
+            if (path := self.wals.path(name)) is not None
+        }
+        return line_behind(copied.timeline, copied.end_lsn, histories)
+
+    def _segments(
+        self, backup: Backup, target: Target, line: Lineage, size: int
+    ) -> tuple[list[Run], Run | None]:
+        """What recovery reads, and the hole at which an operator lets it end. Raises Refused."""
+        needed = backup.needed()
+        if needed is None:
+            raise ValueError("a backup that is restorable knows its WAL")
         held = list(self.wal_runs.of_server(backup.server))
         gaps = missing(needed, held)
-        try:
-            wanted = wal_for(target, needed, held)
-        except Gap as gap:
-            gaps = gaps or [gap.run]
-            wanted = []
+        hole = None if target is Target.IMMEDIATE else first_hole(line, needed, held, size)
+        wanted = wal_for(target, needed, held)
+        if hole is not None and not gaps:
+            if self._is_accepted(backup.server, hole):
+                wanted = before_hole(line, hole, wanted)
+            else:
+                gaps = [hole]
         if not gaps:
             gaps = [
                 Run(segment.timeline, segment.number, segment.number)
@@ -139,11 +170,14 @@ class Restore:
             raise Refused(
                 f"{count} WAL segment(s) that this restore needs are not whole in the archive: "
                 f"{names}",
-                hint=None
-                if target is Target.IMMEDIATE
-                else "With --target-immediate only the WAL of the backup itself is needed.",
+                hint=None if target is Target.IMMEDIATE else _ways_past(backup.server),
             )
-        return wanted
+        return wanted, hole
+
+    def _is_accepted(self, server: str, hole: Run) -> bool:
+        """Has an operator acknowledged that all of it is lost?"""
+        known = [gap.run for gap in self.wal_gaps.of_server(server, (GapState.ACKNOWLEDGED,))]
+        return not missing(hole, known)
 
     def _places(
         self, tablespaces: Sequence[Tablespace], moved: Mapping[str, str]
@@ -230,10 +264,24 @@ class Restore:
         lines = [f"{name} = {value}" for name, value in (needs or {}).items()]
         lines += [
             *archiving_off(plan.version),
-            *settings_for(plan.target, str(plan.destination.wal)),
+            *settings_for(plan.target, str(plan.destination.wal), plan.line.current),
         ]
         fragment.tell_postgres(lines)
         return [NEEDS_UNKNOWN] if needs is None else []
+
+
+def _early_end(plan: Plan) -> list[str]:
+    if plan.hole is None:
+        return []
+    names = ", ".join(names_of([plan.hole], plan.segment_size, 3))
+    return [f"recovery ends before WAL that is acknowledged as lost: {names}"]
+
+
+def _ways_past(server: str) -> str:
+    return (
+        "With --target-immediate only the WAL of the backup itself is needed; "
+        f"`barmanctl acknowledge-gap {server} GAP` lets recovery end before a gap."
+    )
 
 
 def _begun(place: Destination, undo: ExitStack) -> Fragment:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from barmand.model.backup import Backup, Tablespace
+from barmand.model.lineage import Lineage
 from barmand.model.recovery import Target
 from barmand.model.wal import Run
 from barmand.storage.restored import Destination
@@ -20,3 +21,7 @@ class Plan:
     segments: Sequence[Run]
     segment_size: int
     version: int
+    line: Lineage
+    """The timelines that recovery follows."""
+    hole: Run | None = None
+    """Where recovery ends early, as an operator has accepted."""
