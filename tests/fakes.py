@@ -1,6 +1,7 @@
 """Stand-ins with our ports' shapes, and a bench: one server's operations over real folders."""
 
 import itertools
+import os
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -148,6 +149,13 @@ def lay_segment(
         )
     )
     return path
+
+
+def flip(path: Path, at: int) -> None:
+    """One bit of a file changes in place, as a medium that rots changes it."""
+    with path.open("r+b", buffering=0) as file:
+        byte = os.pread(file.fileno(), 1, at)[0]
+        os.pwrite(file.fileno(), bytes([byte ^ 1]), at)
 
 
 # --------------------------------------------------------------------------------------- PostgreSQL

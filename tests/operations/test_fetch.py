@@ -9,7 +9,7 @@ import pytest
 
 from barmand.model.errors import StorageFailed, UsageError
 from barmand.operations.fetch import Found
-from fakes import MB, Bench, lay_segment, segment_name, wal_segment
+from fakes import MB, Bench, flip, lay_segment, segment_name, wal_segment
 
 NAME = segment_name(7)
 HISTORY = b"1\t0/5000000\tno recovery target specified\n"
@@ -102,6 +102,44 @@ def test_a_packed_segment_that_is_damaged_is_a_failure(bench: Bench) -> None:
     path.write_bytes(gzip.compress(path.read_bytes())[:-100])
     with pytest.raises(StorageFailed, match="damaged"):
         bench.fetch.run(NAME)
+
+
+@pytest.mark.parametrize("at", [100, 9000, MB - 1])
+def test_a_plain_segment_of_which_a_bit_flipped_is_a_failure_and_not_absent(
+    bench: Bench, at: int
+) -> None:
+    flip(archive(bench), at)
+    with pytest.raises(StorageFailed, match=f"{NAME} is not whole: it is not what was archived"):
+        bench.fetch.run(NAME)
+
+
+def test_a_history_of_which_a_bit_flipped_is_a_failure(bench: Bench) -> None:
+    (bench.layout.incoming / "00000002.history").write_bytes(HISTORY)
+    bench.pass_wal()
+    flip(bench.layout.wal("00000002.history"), 4)  # another place to branch off
+    with pytest.raises(StorageFailed, match="it is not what was archived"):
+        bench.fetch.run("00000002.history")
+
+
+def test_a_segment_that_was_archived_without_a_sum_is_handed_out(bench: Bench) -> None:
+    os.removexattr(archive(bench), "user.barmand.crc32c")
+    assert fetch(bench) == wal_segment(7)
+
+
+def test_what_waits_is_not_judged_by_the_sum_of_an_earlier_content(bench: Bench) -> None:
+    waiting = lay_segment(bench.layout.incoming, 7)
+    os.setxattr(waiting, "user.barmand.crc32c", b"00000000")
+    assert fetch(bench) == wal_segment(7)
+    bench.pass_wal()
+    assert fetch(bench) == wal_segment(7)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_file_that_cannot_be_given_a_sum_is_archived_without(bench: Bench) -> None:
+    lay_segment(bench.layout.incoming, 7).chmod(0o400)
+    bench.pass_wal()
+    assert os.listxattr(bench.layout.wal(NAME)) == []
+    assert fetch(bench) == wal_segment(7)
 
 
 def test_a_whole_one_that_has_arrived_stands_in_for_a_damaged_one(bench: Bench) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from barmand.model.backup import Backup, Tablespace
-from barmand.model.errors import Refused
+from barmand.model.errors import Refused, StorageFailed
 from barmand.model.recovery import Target
 from barmand.operations.restore import Restored
-from fakes import MB, Bench, Stop, Told, segment_name
+from fakes import MB, Bench, Stop, Told, flip, segment_name
 from support.wal_pages import paged, payload_bytes, tablespace_record
 
 
@@ -63,6 +63,18 @@ def test_a_tablespace_made_where_files_lie_is_refused_and_nothing_is_left(
         assert word in (refused.value.hint or "")
     assert list(target.iterdir()) == []
     assert [path.name for path in location.iterdir()] == ["PG_15_202209061"]
+
+
+def test_a_segment_of_which_a_bit_flipped_is_not_restored_and_nothing_is_left(
+    bench: Bench, target: Path
+) -> None:
+    backup = bench.done_backup()
+    stream(bench, 4, bytes(payload_bytes()))
+    flip(bench.layout.wal(segment_name(4)), 9000)
+    with pytest.raises(StorageFailed, match=f"{segment_name(4)} is damaged") as failed:
+        restore(bench, backup, target)
+    assert "incoming/" in (failed.value.hint or "")
+    assert list(target.iterdir()) == []
 
 
 def test_what_came_after_the_backup_is_not_judged_for_the_backup_alone(

@@ -19,7 +19,8 @@ from barmand.model.packing import Effort, Packer, Packing, packing_of
 from barmand.model.wal import Run
 from barmand.operations.archive import Batches
 from barmand.storage.packing import content_of, format_of, is_packed, unpacked
-from fakes import MB, Bench, bench_over, lay_segment, segment_name, start_again, wal_segment
+from barmand.storage.sums import is_as_remembered
+from fakes import MB, Bench, bench_over, flip, lay_segment, segment_name, start_again, wal_segment
 
 ZSTD = packing_of(Packer.ZSTD, Effort.LOW)
 PACKERS = (Packer.GZIP, Packer.BZIP2, Packer.XZ, Packer.ZSTD, Packer.LZ4, Packer.SNAPPY)
@@ -50,6 +51,12 @@ def plain(bench: Bench, name: str) -> bytes:
 
 def kept(bench: Bench) -> list[str]:
     return [path.name.rpartition(".")[2] for path in bench.layout.errors.iterdir()]
+
+
+def has_true_sum(bench: Bench, number: int) -> bool | None:
+    """None for a segment without one."""
+    with bench.layout.wal(segment_name(number)).open("rb") as file:
+        return is_as_remembered(file.fileno())
 
 
 # ------------------------------------------------------------------------------------------- packed
@@ -96,6 +103,27 @@ def test_a_damaged_packed_segment_makes_way_for_a_whole_one(make: Callable[..., 
     bench.pass_wal()
     assert kept(bench) == ["damaged"]
     assert plain(bench, segment_name(7)) == wal_segment(7)
+
+
+def test_a_plain_segment_of_which_a_bit_flipped_makes_way_for_a_whole_one(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make()
+    bench.stream(7)
+    bench.pass_wal()
+    flip(bench.layout.wal(segment_name(7)), 9000)
+    lay_segment(bench.layout.incoming, 7)
+    bench.pass_wal()
+    assert kept(bench) == ["damaged"]
+    assert plain(bench, segment_name(7)) == wal_segment(7)
+    assert has_true_sum(bench, 7)
+
+
+def test_only_what_lies_plain_is_summed(make: Callable[..., Bench]) -> None:
+    bench = make(ZSTD)
+    bench.stream(7)
+    bench.pass_wal()
+    assert os.listxattr(bench.layout.wal(segment_name(7))) == []
 
 
 @pytest.mark.parametrize("packer", PACKERS)
@@ -280,12 +308,15 @@ def test_a_segment_that_cannot_be_synced_is_not_acknowledged_and_written_anew(
     assert plain(bench, segment_name(7)) == wal_segment(7)
     assert archived.stat().st_ino != arrived, "the kernel calls the old pages clean: not believed"
     assert (runs(bench), left(bench)) == ([Run(1, 7, 7)], [])
+    assert has_true_sum(bench, 7) is (True if packing is None else None)
 
 
 # ------------------------------------------------------------------------------------------ kill -9
 
 
-_STEPS = frozenset({"barmand.fsync", "os.rename", "os.remove", "os.mkdir", "sqlite3.connect"})
+_STEPS = frozenset(
+    {"barmand.fsync", "os.rename", "os.remove", "os.mkdir", "os.setxattr", "sqlite3.connect"}
+)
 
 
 def _live_until(home: Path, state: Path, packing: Packing | None, step: int) -> bool:
@@ -336,6 +367,8 @@ def test_killed_between_any_two_steps_each_segment_is_there_once_and_whole(
             assert bench.archived() == [segment_name(number) for number in (5, 6, 7)], step
             assert all(plain(bench, segment_name(each)) == wal_segment(each) for each in (5, 6, 7))
             assert (runs(bench), left(bench), kept(bench)) == ([Run(1, 5, 7)], [], []), step
+            is_summed = True if packing is None else None
+            assert all(has_true_sum(bench, each) is is_summed for each in (5, 6, 7)), step
         finally:
             catalog.close()
         if not was_killed:

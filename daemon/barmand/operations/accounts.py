@@ -38,6 +38,9 @@ class Accounts:
 
         Rows are read first: whatever is archived or removed while the directory is read is judged
         again, one by one. `is_over` ends it early, with nothing claimed that was not seen.
+
+        Names, sizes and first bytes are looked at. What a file holds is compared with its sum when
+        it is fetched or restored: to do it here would read the whole archive each day.
         """
         size = self.wal_runs.segment_size(self.server)
         if size is None:

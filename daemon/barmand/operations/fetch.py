@@ -157,6 +157,8 @@ def _is_in(name: str, segment_size: int, runs: Iterable[Run]) -> bool:
 def _flaw(name: str, place: Place, opened: Opened) -> str | None:
     """Why it cannot be handed out as the file `name`; then it may lie whole in another place."""
     try:
+        if place is Place.ARCHIVE and opened.is_altered():
+            return "it is not what was archived"
         opened.unpack()
     except StorageFailed as failure:
         return failure.message

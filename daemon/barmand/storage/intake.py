@@ -5,6 +5,8 @@
 3. settle    that name is durable
 4. forget    what arrived is gone, durably
 
+What lies as it arrived is summed in the first (`storage.sums`), and the sum is as durable as it is.
+
 Dying between two of them leaves the file once, or twice with the same content, never zero times.
 """
 
@@ -30,6 +32,7 @@ from barmand.storage.disk import (
 from barmand.storage.durable import make_directory, sync_file
 from barmand.storage.layout import Layout
 from barmand.storage.packing import Damaged, content_of, holds_same, is_packed, pack
+from barmand.storage.sums import is_altered, remember
 
 
 class Put(Enum):
@@ -39,7 +42,7 @@ class Put(Enum):
     DIFFERENT = auto()
     """Another content has that name; nothing was touched."""
     DAMAGED = auto()
-    """What has that name cannot be unpacked; nothing was touched."""
+    """What has that name cannot be unpacked, or was altered; nothing was touched."""
 
 
 _BESIDE = ".barmand-"
@@ -115,7 +118,7 @@ class Intake:
         if not _is_movable(source, destination) or identity in self.doubted:
             return self._write(source, destination, None)
         try:
-            sync_file(source)
+            _make_durable(source)
         except BaseException:
             self.doubted.add(identity)
             raise
@@ -136,6 +139,8 @@ class Intake:
                 if done != facts.st_size:
                     raise OSError(errno.EIO, "what arrived changed while it was read")
             os.utime(file, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            if packing is None:
+                remember(file)
             sync_open(file, beside)
         return beside
 
@@ -149,7 +154,7 @@ def is_beside(name: str) -> bool:
 def _new_file(destination: Path) -> Iterator[tuple[Path, int]]:
     """Beside the name that it is to have; gone again after any failure."""
     beside = destination.with_name(f"{_BESIDE}{secrets.token_hex(8)}.tmp")
-    file = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    file = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         yield beside, file
     except BaseException:
@@ -164,12 +169,23 @@ def _identity(file: int) -> Identity:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
+def _make_durable(source: Path) -> None:
+    with open_regular(source) as file:
+        with at_the_disk("read", source):
+            remember(file)
+        with at_the_disk("sync", source):
+            sync_open(file, source)
+
+
 def _compared(archived: Path, arrived: Path) -> Put:
     try:
-        return Put.SAME if holds_same(archived, arrived) else Put.DIFFERENT
+        if holds_same(archived, arrived):
+            return Put.SAME
     except Damaged:
         content_of(arrived)  # raises where it is the arrived one that is damaged
         return Put.DAMAGED
+    with open_regular(archived) as file:
+        return Put.DAMAGED if is_altered(archived, file) else Put.DIFFERENT
 
 
 def _is_movable(source: Path, destination: Path) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from barmand.model.errors import Refused
+from barmand.model.errors import Refused, StorageFailed
 from barmand.storage.control_file import recovery_needs
-from barmand.storage.disk import Stop, at_the_disk
+from barmand.storage.disk import Stop, at_the_disk, open_regular
 from barmand.storage.durable import (
     copy_tree,
     copy_whole,
@@ -22,6 +22,7 @@ from barmand.storage.manifest import NAME as MANIFEST
 from barmand.storage.packed import Archive
 from barmand.storage.packing import unpack
 from barmand.storage.promises import Promises
+from barmand.storage.sums import is_altered
 from barmand.storage.trees import Owner
 
 FRAGMENT = ".barmand-restore"
@@ -40,6 +41,10 @@ _CONTROL = "global/pg_control"
 _CONFIG = "postgresql.conf"
 _SPACE_MAP = "tablespace_map"
 _CONFIG_MODE = 0o600
+_WAY_OUT = (
+    "A whole one put into incoming/ takes its place. Without one: --target-immediate, unless the "
+    "backup itself needs it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,12 @@ class Fragment:
             self._own(folder)
 
     def add_wal(self, archived: Path) -> Path:
+        """Raises StorageFailed for one that is damaged: recovery would end there, and promote."""
+        with open_regular(archived) as file:
+            if is_altered(archived, file):
+                raise StorageFailed(
+                    f"{archived} is damaged: it is not what was archived", hint=_WAY_OUT
+                )
         copy = self.path / WAL_FOLDER / archived.name
         unpack(archived, copy)
         with at_the_disk("write", copy):

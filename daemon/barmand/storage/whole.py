@@ -12,6 +12,7 @@ from barmand.model.errors import StorageFailed
 from barmand.model.wal import SEGMENT_SIZES
 from barmand.storage.disk import at_the_disk, pour
 from barmand.storage.packing import is_packed, unpacked
+from barmand.storage.sums import is_altered
 
 
 @dataclass(slots=True)
@@ -31,6 +32,10 @@ class Opened:
         """Somebody else closes it."""
         self.is_given = True
         return self.file
+
+    def is_altered(self) -> bool:
+        """Not what was archived; asked before it is unpacked."""
+        return is_altered(self.path, self.file)
 
     def unpack(self) -> None:
         """From here on it is the file as PostgreSQL wrote it."""
