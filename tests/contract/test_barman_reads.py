@@ -265,7 +265,7 @@ def test_barman_deletes_a_backup_of_ours(layout: Layout, barman: Barman) -> None
 
 def test_the_identity_of_the_home_is_ours(layout: Layout, barman: Barman) -> None:
     barman.run("list-backups", "main")
-    assert load_identity(layout) == (SYSTEM_ID, 15)
+    assert load_identity(layout) == (SYSTEM_ID, 150_000)
 
 
 @pytest.mark.parametrize("word", list(Keep))

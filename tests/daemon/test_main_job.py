@@ -286,7 +286,7 @@ def long_to_restore(home: Path, backup: str) -> None:
     """As a cluster with many tables would be."""
     many = home / "base" / backup / "data" / "many"
     many.mkdir()
-    for number in range(3_000):
+    for number in range(12_000):
         (many / str(number)).write_bytes(b"x")
 
 

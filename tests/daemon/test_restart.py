@@ -186,7 +186,7 @@ def test_a_stop_in_a_restore_is_bounded_and_leaves_no_trace(
     identifier = done(daemon)["backup_id"]
     many = home / "base" / identifier / "data" / "many"
     many.mkdir()
-    for number in range(3_000):
+    for number in range(12_000):
         (many / str(number)).write_bytes(b"x")
     destination = folder / "copy"
     daemon.expects("restore failed")

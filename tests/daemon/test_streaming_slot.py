@@ -84,6 +84,7 @@ def test_a_dropped_slot_is_made_again_and_the_gap_told_with_its_range(
     receive_wal(daemon, "stop")
     receive_wal(daemon, "drop-slot")
     daemon.expects("WAL lost")
+    daemon.expects("replication slot in danger")
     write(small, 8)
     receive_wal(daemon, "start")
     flows(small, home)

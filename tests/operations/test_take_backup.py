@@ -56,7 +56,7 @@ def test_each_status_leaves_an_event(bench: Bench) -> None:
 
 def test_the_first_backup_marks_the_home_with_its_cluster(bench: Bench) -> None:
     bench.copied_backup()
-    assert backup_info.load_identity(bench.layout) == (bench.postgres.system_id, 15)
+    assert backup_info.load_identity(bench.layout) == (bench.postgres.system_id, 150_000)
     assert bench.catalog.servers.system_id("main") == bench.postgres.system_id
 
 
