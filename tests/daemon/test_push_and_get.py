@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from daemon.asking import PUSHED, ask, done, server_status, streaming
+from fakes import flip
 from support.daemon import PROGRAMS, Daemon
 from support.postgres import Cluster, Clusters
 from support.waiting import eventually
@@ -147,6 +148,32 @@ def test_a_daemon_that_stops_in_mid_recovery_stops_postgresql_and_promotes_nothi
     daemon.wait()
     daemon.start()
     other.configure(restore_command=command(folder, 'get-wal main "%f" "%p"'))
+    other.start()
+    eventually(lambda: other.psql("SELECT pg_is_in_recovery()") == "f")
+    assert other.psql("SELECT count(*) FROM t") == "200000"
+
+
+def test_a_bit_that_flips_in_the_archive_stops_postgresql_until_a_whole_segment_came(
+    make_cluster: Make, clusters: Clusters, daemon_for: Start, folder: Path, home: Path
+) -> None:
+    cluster = make_cluster(wal_segsize=1, **pushing(folder))
+    daemon = daemon_for(cluster, **PUSHED, compression="none")
+    done(daemon)
+    cluster.psql("CREATE TABLE t AS SELECT generate_series(1, 200000) AS a")
+    pushed(home, cluster.switch_wal())
+    middle = pushed(home, archived(home)[-3])
+    whole = middle.read_bytes()
+    flip(middle, 500_000)
+    fetch = command(folder, 'get-wal main "%f" "%p"')
+    other = restored_by(clusters, home, folder / "r" / "data", fetch)
+    with contextlib.suppress(RuntimeError):  # it may open for readers before it gets so far
+        other.start()
+    eventually(lambda: not other.is_running)
+    assert "it is not what was archived" in other.log.read_text()
+    assert not list((other.data / "pg_wal").glob("00000002*"))  # no timeline of its own
+    daemon.expects("WAL file set aside")
+    (home / "incoming" / middle.name).write_bytes(whole)
+    eventually(lambda: middle.is_file() and middle.read_bytes() == whole)
     other.start()
     eventually(lambda: other.psql("SELECT pg_is_in_recovery()") == "f")
     assert other.psql("SELECT count(*) FROM t") == "200000"
