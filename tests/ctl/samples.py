@@ -74,6 +74,7 @@ _DONE = BackupView(
     data_checksums="on",
     tablespaces=[TablespaceView(name="fast", oid=16385, location="/srv/fast")],
     parent_backup_id=None,
+    keep=None,
     missing_wals=[],
     missing_wal_count=0,
     wal_gaps=[],
@@ -166,6 +167,7 @@ def server_status(**changes: Any) -> ServerStatus:
         wals_last_day=8,
         wal_bytes_last_day=8 << 24,
         waiting_wals=1,
+        set_aside=2,
         wal_gaps=[],
         next_scheduled_backup=at(59),
     )

@@ -20,10 +20,12 @@ from barmand.service.caller import Handed
 from barmand.service.control import Control
 from barmand.service.peers import Rights
 from barmand.wire.door_messages import (
+    AskPushReady,
     FetchedReply,
     GetWal,
     PeekWal,
     PushedReply,
+    PushReadyReply,
     WalNamesReply,
     WalPush,
 )
@@ -57,6 +59,9 @@ class WalDaemon:
                 self._fail(request.name)
                 self.pushed[request.name] = os.pread(file, 1 << 30, 0)
                 yield PushedReply(server="main", name=request.name, is_new=True)
+            case AskPushReady():
+                self._fail(request.server)
+                yield PushReadyReply(server=request.server)
             case GetWal():
                 self.wait_before(request.name)
                 self._fail(request.name)

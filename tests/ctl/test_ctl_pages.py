@@ -64,6 +64,13 @@ def test_one_backup_is_told_in_groups(tell: Tell) -> None:
     assert told["backup"] == "4.0 GiB (4294967296 bytes)"
     assert told["tablespaces"] == "fast (oid 16385) at /srv/fast"
     assert told["parent"] == "-"
+    assert told["kept"] == "-"
+
+
+def test_a_kept_backup_is_told_with_its_mark(tell: Tell) -> None:
+    view = samples.backup(keep="standalone")
+    _, out, _ = tell("show-backup main last", BackupReply(backup=view))
+    assert facts(out)["kept"] == "standalone"
 
 
 def test_one_backup_names_its_missing_segments(tell: Tell) -> None:
@@ -182,6 +189,7 @@ def test_the_status_of_one_server_is_told_in_full(tell: Tell) -> None:
     _, out, _ = tell("status main", StatusReply(daemon=samples.DAEMON, servers=[server]))
     told = facts(out)
     assert told["running backup"] == f"{ID} QUEUED"
+    assert told["WAL set aside"] == "2"
     assert told["last backup"] == f"{ID} DONE"
     assert told["waiting for WAL"] == ID
     assert told["last WAL"] == "000000010000000000000009, 2026-01-16 02:30:00 +0100"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.asking import PUSHED, ask, done, server_status, streaming
+from daemon.asking import PUSHED, ask, done, server_status, show, streaming
 from fakes import flip
 from support.daemon import PROGRAMS, Daemon
 from support.postgres import Cluster, Clusters
@@ -209,6 +209,8 @@ def test_barmans_own_programs_push_and_fetch(
         argv = [BARMAN.with_name(program), *words]
         return subprocess.run(argv, env=environment, check=False, timeout=60).returncode
 
+    assert barman("barman-wal-archive", "--test", "backup.host", "main", segment) == 0
+    assert barman("barman-wal-archive", "--test", "backup.host", "nobody", segment) != 0
     assert barman("barman-wal-archive", "backup.host", "main", segment) == 0
     assert barman("barman-wal-archive", "--md5", "backup.host", "main", segment) == 0
     assert pushed(home, name).read_bytes() == segment.read_bytes()
@@ -259,6 +261,15 @@ def test_other_content_is_never_acknowledged(
     assert archived_one.read_bytes() == before
     (kept,) = (home / "errors").iterdir()
     assert kept.read_bytes() == changed.read_bytes()
+    assert server_status(daemon)["set_aside"] == 1
+    (check,) = ask(daemon, "check", servers=["main"])["servers"]
+    (aside,) = [each for each in check["findings"] if each["name"] == "WAL set aside"]
+    assert not aside["ok"]
+    assert kept.name in aside["hint"]
+    done(daemon)
+    mark = home / "meta" / f"{show(daemon)['backup_id']}-keep"
+    mark.write_text("standalone")
+    assert show(daemon)["keep"] == "standalone"
 
 
 def test_a_daemon_killed_again_and_again_keeps_one_whole_copy_of_each_segment(

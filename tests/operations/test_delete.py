@@ -43,9 +43,14 @@ def test_an_active_backup_is_refused(bench: Bench) -> None:
 
 def test_a_backup_with_barmans_keep_mark_is_refused(bench: Bench) -> None:
     backup = bench.done_backup()
-    bench.layout.keep_mark(backup.id).write_text("full")
-    with pytest.raises(Refused, match="is kept"):
+    mark = bench.layout.keep_mark(backup.id)
+    mark.write_text("full")
+    with pytest.raises(Refused, match=r"is kept \(full\)") as refused:
         delete(bench, backup)
+    assert refused.value.hint is not None
+    assert f"barman keep --release main {backup.id}" in refused.value.hint
+    assert str(mark) in refused.value.hint
+    assert str(bench.layout.old_keep_mark(backup.id)) not in refused.value.hint
     assert_whole(bench, backup)
 
 

@@ -100,8 +100,9 @@ def test_what_is_not_whole_is_a_failure_and_not_absent(
 def test_a_packed_segment_that_is_damaged_is_a_failure(bench: Bench) -> None:
     path = archive(bench)
     path.write_bytes(gzip.compress(path.read_bytes())[:-100])
-    with pytest.raises(StorageFailed, match="damaged"):
+    with pytest.raises(StorageFailed, match="damaged") as failed:
         bench.fetch.run(NAME)
+    assert failed.value.message.count(str(path)) == 1
 
 
 @pytest.mark.parametrize("at", [100, 9000, MB - 1])

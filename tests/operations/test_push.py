@@ -51,6 +51,16 @@ def aside(bench: Bench) -> list[Path]:
     return sorted(bench.layout.errors.iterdir())
 
 
+def test_a_push_is_ready_only_where_its_folders_are(bench: Bench) -> None:
+    bench.push.demand_ready()
+    bench.layout.incoming.chmod(0o500)
+    with pytest.raises(StorageFailed, match=f"{bench.layout.incoming} cannot be written"):
+        bench.push.demand_ready()
+    bench.layout.incoming.rmdir()
+    with pytest.raises(StorageFailed, match=f"{bench.layout.incoming} is missing"):
+        bench.push.demand_ready()
+
+
 def test_a_push_lies_in_incoming_under_its_own_name(bench: Bench, tmp_path: Path) -> None:
     assert push(bench, tmp_path) is True
     assert arrived(bench) == [NAME]

@@ -5,9 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from barmand.model.backup import Status
 from barmand.model.finding import Finding
+from barmand.model.wal import Run
 from barmand.operations.wal_health import WalHealth
-from fakes import Bench, lay_segment
+from fakes import NOON, Bench, lay_segment, segment_name
 
 
 @pytest.fixture
@@ -26,8 +28,52 @@ def archive(bench: Bench, *numbers: int) -> None:
     bench.pass_wal()
 
 
-def test_without_limits_only_gaps_are_looked_at(health: WalHealth) -> None:
-    assert [each.name for each in health.findings()] == ["WAL gaps"]
+def test_without_limits_neither_queue_nor_age_is_looked_at(health: WalHealth) -> None:
+    names = [each.name for each in health.findings()]
+    assert names == ["WAL gaps", "WAL set aside", "free space"]
+    assert all(each.is_ok for each in health.findings())
+
+
+def test_a_file_set_aside_fails_the_check_for_a_day_and_is_counted_afterwards(
+    bench: Bench, health: WalHealth
+) -> None:
+    names = [f"{segment_name(n)}.20250601T1{n}0000Z.duplicate" for n in (0, 1)]
+    for name in names:
+        (bench.layout.errors / name).touch()
+    found = finding(health, "WAL set aside")
+    assert not found.is_ok
+    assert "2 file(s)" in found.hint
+    assert f"the newest {names[1]}" in found.hint
+    assert "the log tells why" in found.hint
+    later = replace(health, now=lambda: NOON + timedelta(hours=23))
+    assert finding(later, "WAL set aside") == Finding(
+        "WAL set aside", f"2 file(s) in {bench.layout.errors}, the newest {names[1]}"
+    )
+
+
+def test_what_is_set_aside_keeps_no_backup_from_being_taken(bench: Bench) -> None:
+    (bench.layout.incoming / "stranger").touch()
+    bench.pass_wal()
+    assert len(list(bench.layout.errors.iterdir())) == 1
+    assert not finding(bench.check.wal_health, "WAL set aside").is_ok
+    assert bench.done_backup().status is Status.DONE
+
+
+def test_a_full_disk_fails_the_check_with_its_folder_and_what_is_free(
+    bench: Bench, health: WalHealth
+) -> None:
+    found = finding(replace(health, least_free=1 << 62), "free space")
+    assert not found.is_ok
+    assert f"{bench.layout.wals}: " in found.hint
+    assert "bytes free" in found.hint
+    assert "incoming" not in found.hint  # the same file system is told once
+
+
+def test_two_segments_must_fit_whatever_their_size(bench: Bench, health: WalHealth) -> None:
+    """A segment of a size that no disk has twice."""
+    run = Run(1, 1, 1)
+    bench.catalog.wal_runs.adopt("main", [(run, 1)], segment_size=1 << 62, now=bench.clock())
+    assert not finding(replace(health, least_free=1), "free space").is_ok
 
 
 def test_an_open_gap_fails_the_check_and_an_acknowledged_one_does_not(
@@ -61,6 +107,11 @@ def test_a_directory_that_is_gone_is_a_finding(bench: Bench, health: WalHealth) 
     found = finding(replace(health, most_waiting=1), "WAL waiting")
     assert not found.is_ok
     assert str(bench.layout.incoming) in found.hint
+    free = finding(health, "free space")
+    assert not free.is_ok
+    assert str(bench.layout.incoming) in free.hint
+    bench.layout.errors.rmdir()
+    assert str(bench.layout.errors) in finding(health, "WAL set aside").hint
 
 
 def test_old_wal_fails_the_check(bench: Bench, health: WalHealth) -> None:

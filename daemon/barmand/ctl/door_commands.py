@@ -40,10 +40,30 @@ def _push(asked: Asked) -> int:
     return _shown(asked, lambda: push(asked.socket, asked.options.server, asked.options.path))
 
 
+def _add_put(parser: argparse.ArgumentParser) -> None:
+    _add_server(parser)
+    parser.add_argument(
+        "-t", "--test", action="store_true", help="read nothing: would a WAL file be taken?"
+    )
+
+
 def _put(asked: Asked) -> int:
     from barmand.ctl.wal_put import put  # noqa: PLC0415 - only for this command
 
+    if asked.options.test:
+        return _prove_ready(asked)
     return _shown(asked, lambda: put(asked.socket, asked.options.server, sys.stdin))
+
+
+def _prove_ready(asked: Asked) -> int:
+    from barmand.ctl.wal_put import prove_ready  # noqa: PLC0415 - only for this command
+
+    server = asked.options.server
+    code = _shown(asked, lambda: prove_ready(asked.socket, server))
+    if not code and asked.format != "json":
+        sys.stdout.write(f"Ready to accept WAL files for the server {server}\n")
+        sys.stdout.flush()
+    return code
 
 
 def _add_get(parser: argparse.ArgumentParser) -> None:
@@ -133,6 +153,6 @@ def _shown(asked: Asked, deed: doors.Deed) -> int:
 
 DOOR_COMMANDS = {
     "wal-push": Command("push a WAL file: archive_command", _add_push, _push_params, _push),
-    "put-wal": Command("take barman-wal-archive's tar stream", _add_server, _server_params, _put),
+    "put-wal": Command("take barman-wal-archive's tar stream", _add_put, _server_params, _put),
     "get-wal": Command("fetch a WAL file: restore_command", _add_get, _get_params, _get),
 }

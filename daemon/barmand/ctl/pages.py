@@ -89,6 +89,7 @@ def _identity(backup: View) -> Facts:
             "status": backup["status"],
             "method": backup["method"],
             "parent": told(backup["parent_backup_id"]),
+            "kept": told(backup["keep"]),
             "asked by": told(backup["requester"]),
         },
     )

@@ -129,6 +129,7 @@ def _server_status(server: View) -> Facts:
             "WAL archived": f"{server['archived_wals']}, {size(server['archived_wal_bytes'])}",
             "WAL of late": _of_late(server),
             "WAL waiting": told(server["waiting_wals"]),
+            "WAL set aside": told(server["set_aside"]),
             "WAL gaps": _gaps(server["wal_gaps"]),
             "next backup": moment(server["next_scheduled_backup"]),
         },

@@ -40,6 +40,12 @@ def put(socket_path: str, server: str, stdin: TextIO | None) -> Message:
     return {"format": 1, "server": server, "names": list(members)}
 
 
+def prove_ready(socket_path: str, server: str) -> Message:
+    """Would that server's WAL be taken now? Raises Failure."""
+    with Connection(socket_path) as connection:
+        return connection.ask("push-ready", {"server": server}, lambda _note: None)
+
+
 def _read(stream: IO[bytes], spool: contextlib.ExitStack) -> dict[str, IO[bytes]]:
     members: dict[str, IO[bytes]] = {}
     sums: tuple[str, bytes] | None = None
@@ -73,7 +79,7 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
 
 def _new_name(member: tarfile.TarInfo, members: dict[str, Any]) -> str:
     if "/" in member.name or member.name.startswith("."):
-        raise Refused(f"{member.name!r} is no WAL file's name")
+        raise UsageError(f"{member.name!r} is no WAL file's name")
     if member.name in members:
         raise Refused(f"{member.name!r} comes twice")
     if len(members) == _MOST_MEMBERS:

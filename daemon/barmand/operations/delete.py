@@ -72,8 +72,7 @@ class Delete:
                 f"{name} is {backup.status}",
                 hint=f"`barmanctl cancel {backup.server}` stops it first.",
             )
-        if keep_of(self.layout, backup.id) is not None:
-            raise Refused(f"{name} is kept", hint="Release it first.")
+        self._refuse_kept(backup, name)
         others = [other for other in self.backups.of_server(backup.server) if other != backup]
         children = [other.id for other in others if other.parent_id == backup.id]
         if children:
@@ -84,3 +83,15 @@ class Delete:
                 f"{name} is needed: without it {done} would be DONE, "
                 f"and minimum_redundancy is {self.minimum_redundancy}"
             )
+
+    def _refuse_kept(self, backup: Backup, name: str) -> None:
+        keep = keep_of(self.layout, backup.id)
+        if keep is None:
+            return
+        marks = (self.layout.keep_mark(backup.id), self.layout.old_keep_mark(backup.id))
+        lying = " and ".join(str(mark) for mark in marks if mark.exists())
+        raise Refused(
+            f"{name} is kept ({keep})",
+            hint=f"`barman keep --release {backup.server} {backup.id}` releases it, "
+            f"and so does removing {lying}.",
+        )

@@ -62,7 +62,7 @@ class Fetch:
                 if flaw is None:
                     return Found(place, opened.stamp, opened.size, opened.give())
                 if place is not Place.PARTIAL:
-                    flaws.append(f"{opened.path} is not whole: {flaw}")
+                    flaws.append(flaw)
         if flaws:
             raise StorageFailed(
                 flaws[0], hint="It is not handed out; recovery must not go past it."
@@ -155,7 +155,9 @@ def _is_in(name: str, segment_size: int, runs: Iterable[Run]) -> bool:
 
 
 def _flaw(name: str, place: Place, opened: Opened) -> str | None:
-    """Why it cannot be handed out as the file `name`; then it may lie whole in another place."""
+    """Why it cannot be handed out as the file `name`, with its path; then it may lie whole in
+    another place.
+    """
     try:
         if place is Place.ARCHIVE and opened.is_altered():
             return "it is not what was archived"
@@ -166,7 +168,9 @@ def _flaw(name: str, place: Place, opened: Opened) -> str | None:
     if place is Place.PARTIAL and header is not None and opened.size < header.segment_size:
         opened.fill(header.segment_size)
     verdict = _verdict(name, opened)
-    return None if isinstance(verdict, Belongs) else verdict.why
+    if isinstance(verdict, Belongs):
+        return None
+    return f"{opened.path} is not whole: {verdict.why}"
 
 
 def _verdict(name: str, opened: Opened) -> Verdict:

@@ -1,5 +1,6 @@
 """A WAL file that is pushed: durable in incoming/ before it is acknowledged, or refused."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,15 @@ class Push:
         with staged(self.layout.incoming, name, file) as pushed:
             self._judge(pushed, expected)
             return self._keep(pushed)
+
+    def demand_ready(self) -> None:
+        """As a push would find it now. Raises StorageFailed."""
+        self._demand_ground(is_known=self.door.expected().system_id is not None)
+        incoming = self.layout.incoming
+        if not incoming.is_dir():
+            raise StorageFailed(f"{incoming} is missing", hint="Is its file system mounted?")
+        if not os.access(incoming, os.W_OK | os.X_OK):
+            raise StorageFailed(f"{incoming} cannot be written by this user")
 
     def forget(self) -> None:
         """At start: what pushes of an earlier life left half done."""

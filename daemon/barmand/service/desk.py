@@ -17,7 +17,7 @@ from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.house import House, Kit
-from barmand.service.looking import Looking
+from barmand.service.looking import Looking, keep_known
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.views import backup_view
 from barmand.service.wal_desk import WalDesk
@@ -179,7 +179,8 @@ class Desk:
         # A cancel answers once the work has ended, as a rule: programs get their grace.
         self.runner.wait_for_end(key, CANCEL_SECONDS)
         backup = self.catalog.backups.get(backup.server, backup.id)
-        return BackupReply(backup=backup_view(backup, self.catalog, self.runner.progress(key)))
+        keep, progress = keep_known(backup, self.house), self.runner.progress(key)
+        return BackupReply(backup=backup_view(backup, self.catalog, progress, keep=keep))
 
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
         """The backup named (or its restore, if that is what runs), else the server's active one."""
@@ -195,7 +196,7 @@ class Desk:
     def _check_backup(self, request: CheckBackup) -> Reply:
         kit = self.house.kit(request.server)
         backup = kit.archive.look_at(self._find(request.server, request.backup))
-        view = backup_view(backup, self.catalog, self.runner.progress(_key(backup)))
+        view = self.looking.view(backup, self.house)
         return BackupReply(backup=view, exit_code=_verdict(view))
 
     def _delete(self, request: Delete, who: str) -> Answer:

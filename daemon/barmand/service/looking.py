@@ -18,11 +18,13 @@ from barmand.model.errors import (
 from barmand.model.finding import Finding
 from barmand.model.naming import find
 from barmand.model.progress import Progress
+from barmand.model.retention import Keep
 from barmand.outside.clock import local_now
 from barmand.service.house import House, Kit
 from barmand.service.receivers import Receivers
 from barmand.service.runner import Key, Runner
 from barmand.service.views import KnownWal, backup_view, gap_view, receiver_view
+from barmand.storage.keep_marks import keep_of
 from barmand.wire.messages import (
     PROTOCOL_VERSION,
     AskStatus,
@@ -72,7 +74,7 @@ class Looking:
                 return self._list_backups(request, house)
             case ShowBackup():
                 backup = self._found(request, house)
-                return BackupReply(backup=self._view(backup))
+                return BackupReply(backup=self.view(backup, house))
             case CheckServer():
                 return self._check(request, house)
             case ListServers():
@@ -101,7 +103,9 @@ class Looking:
         for server in dict.fromkeys(servers):
             wal = KnownWal.of(self.catalog, server)
             views += [
-                backup_view(backup, self.catalog, self._progress(backup), wal)
+                backup_view(
+                    backup, self.catalog, self._progress(backup), wal, keep_known(backup, house)
+                )
                 for backup in reversed(self.catalog.backups.of_server(server))
             ]
         return BackupListReply(backups=views)
@@ -119,8 +123,9 @@ class Looking:
                     hint="`barmanctl list-servers` names them.",
                 )
 
-    def _view(self, backup: Backup) -> BackupView:
-        return backup_view(backup, self.catalog, self._progress(backup))
+    def view(self, backup: Backup, house: House) -> BackupView:
+        keep = keep_known(backup, house)
+        return backup_view(backup, self.catalog, self._progress(backup), keep=keep)
 
     def _progress(self, backup: Backup) -> Progress | None:
         return self.runner.progress(Key("backup", backup.server, backup.id))
@@ -190,8 +195,8 @@ class Looking:
             server=server,
             state=view.state,
             problems=view.problems,
-            active_backup=self._view(active[0]) if active else None,
-            last_backup=self._view(usable[-1]) if usable else None,
+            active_backup=self.view(active[0], house) if active else None,
+            last_backup=self.view(usable[-1], house) if usable else None,
             waiting_backups=_ids(backups, Status.WAITING_FOR_WALS),
             failed_backups=len(_ids(backups, Status.FAILED)),
             done_backups=len(_ids(backups, Status.DONE)),
@@ -207,6 +212,7 @@ class Looking:
             wals_last_day=day.segments,
             wal_bytes_last_day=day.bytes,
             waiting_wals=None if kit is None else _waiting(kit),
+            set_aside=None if kit is None else _set_aside(kit),
             wal_gaps=[gap_view(gap) for gap in self.catalog.wal_gaps.of_server(server)],
             next_scheduled_backup=self.next_ring(server),
         )
@@ -217,6 +223,22 @@ def _waiting(kit: Kit) -> int | None:
         return kit.wal_health.waiting()
     except StorageFailed:
         return None  # the check says what is wrong with its directories
+
+
+def _set_aside(kit: Kit) -> int | None:
+    try:
+        return kit.wal_health.set_aside()
+    except StorageFailed:
+        return None  # as above
+
+
+def keep_known(backup: Backup, house: House) -> Keep | None:
+    """A mark that cannot be read is not known; deletion, which must know, fails then."""
+    kit = house.kits.get(backup.server)
+    try:
+        return None if kit is None else keep_of(kit.layout, backup.id)
+    except StorageFailed:
+        return None
 
 
 def _ids(backups: Sequence[Backup], status: Status) -> list[str]:

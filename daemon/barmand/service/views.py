@@ -8,6 +8,7 @@ from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
 from barmand.model.errors import exit_code_of
 from barmand.model.gap import Gap, Reach
 from barmand.model.progress import Progress
+from barmand.model.retention import Keep
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic
@@ -40,7 +41,11 @@ class KnownWal:
 
 
 def backup_view(
-    backup: Backup, catalog: Catalog, progress: Progress | None, wal: KnownWal | None = None
+    backup: Backup,
+    catalog: Catalog,
+    progress: Progress | None,
+    wal: KnownWal | None = None,
+    keep: Keep | None = None,
 ) -> BackupView:
     """One backup; its missing segments are counted only while it waits for them."""
     cluster, copied = backup.cluster, backup.copied
@@ -82,6 +87,7 @@ def backup_view(
             for space in (cluster.tablespaces if cluster else ())
         ],
         parent_backup_id=backup.parent_id,
+        keep=None if keep is None else keep.value,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
         wal_gaps=[

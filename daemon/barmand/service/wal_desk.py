@@ -18,7 +18,7 @@ from barmand.service.runner import Job, Key, Runner
 from barmand.service.stream_desk import StreamDesk, replication
 from barmand.service.switching import check_archive, switch
 from barmand.service.views import gap_view
-from barmand.wire.door_messages import DoorRequest, GetWal, PeekWal, WalPush
+from barmand.wire.door_messages import AskPushReady, DoorRequest, GetWal, PeekWal, WalPush
 from barmand.wire.messages import AnyNote, Reply
 from barmand.wire.stream_messages import (
     AskReplication,
@@ -87,6 +87,8 @@ class WalDesk:
         match request:
             case WalPush():
                 yield from wal_doors.pushed(house.working_kit(request.server), request, file)
+            case AskPushReady():
+                yield wal_doors.ready(house.working_kit(request.server), request)
             case GetWal():
                 yield wal_doors.fetched(house.kit(request.server), request)
             case PeekWal():

@@ -6,10 +6,12 @@ from barmand.model.errors import UsageError
 from barmand.service.caller import Handed
 from barmand.service.house import Kit
 from barmand.wire.door_messages import (
+    AskPushReady,
     FetchedReply,
     GetWal,
     PeekWal,
     PushedReply,
+    PushReadyReply,
     WalNamesReply,
     WalPush,
 )
@@ -25,6 +27,11 @@ def pushed(kit: Kit, request: WalPush, file: int | None) -> Iterator[Reply]:
     finally:
         # Whether or not the sender still hears us, the file is ours now.
         kit.push.ring_archive()
+
+
+def ready(kit: Kit, request: AskPushReady) -> Reply:
+    kit.push.demand_ready()
+    return PushReadyReply(server=request.server)
 
 
 def fetched(kit: Kit, request: GetWal) -> Reply | Handed:

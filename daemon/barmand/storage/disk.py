@@ -69,6 +69,13 @@ def open_regular(path: Path) -> Iterator[int]:
         os.close(file)
 
 
+def free_bytes(path: Path) -> int:
+    """As many as we may still write on its file system. Raises StorageFailed."""
+    with at_the_disk("look at", path):
+        facts = os.statvfs(path)
+    return facts.f_bavail * facts.f_frsize
+
+
 def sync_directory(path: Path) -> None:
     with at_the_disk("sync", path):
         directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)

@@ -27,6 +27,18 @@ class WalPush(Request, frozen=True, kw_only=True):
     name: WalName
 
 
+class PushReadyReply(Reply, frozen=True, kw_only=True):
+    server: str
+
+
+class AskPushReady(Request, frozen=True, kw_only=True):
+    """Would a WAL file of this server be taken now? Nothing is."""
+
+    method = "push-ready"
+    result = PushReadyReply
+    server: ServerName
+
+
 class FetchedReply(Reply, frozen=True, kw_only=True):
     """`found`: the file goes along as an open one of `size_bytes`, unless it `is_same`.
 
@@ -68,4 +80,4 @@ class PeekWal(Request, frozen=True, kw_only=True):
     count: Annotated[int, Meta(ge=1, le=10_000)]
 
 
-DoorRequest = WalPush | GetWal | PeekWal
+DoorRequest = WalPush | AskPushReady | GetWal | PeekWal

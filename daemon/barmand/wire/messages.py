@@ -129,6 +129,9 @@ class BackupView(Struct, frozen=True, kw_only=True):
     data_checksums: str | None
     tablespaces: list[TablespaceView]
     parent_backup_id: str | None
+    keep: str | None
+    """Barman's mark: full or standalone; null where there is none, and while a backup is followed.
+    """
     missing_wals: list[str] | None
     missing_wal_count: int | None
     wal_gaps: list[GapView]
@@ -194,6 +197,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     wal_bytes_last_day: int
     waiting_wals: int | None
     """Files that have arrived and are not archived yet; null where that cannot be told."""
+    set_aside: int | None
+    """Files in errors/; null where that cannot be told."""
     wal_gaps: list[GapView]
     next_scheduled_backup: datetime | None
 
