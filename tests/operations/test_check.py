@@ -71,7 +71,12 @@ def test_each_way_of_wal_has_its_own_findings(streaming: Check, pushing: Check) 
 
 def test_what_does_not_keep_from_a_backup_is_only_reported(streaming: Check) -> None:
     names = [each.name for each in streaming.findings()]
-    assert [each.name for each in streaming.report()] == [*names, "WAL gaps", "WAL set aside", "free space"]
+    assert [each.name for each in streaming.report()] == [
+        *names,
+        "WAL gaps",
+        "WAL set aside",
+        "free space",
+    ]
 
 
 @pytest.mark.parametrize(
