@@ -126,6 +126,9 @@ def test_an_inactive_server_is_left_alone(
     daemon = daemon_for(cluster, active="off")
     result = ask(daemon, "backup", servers=["main"])
     assert result["exit_code"] == 4
+    tested = daemon.ctl("put-wal", "--test", "main", check=False)
+    assert (tested.returncode, tested.stdout) == (4, "")
+    assert "is inactive" in tested.stderr
     assert not programs_of(folder)
 
 
