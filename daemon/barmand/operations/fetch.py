@@ -160,7 +160,7 @@ def _flaw(name: str, place: Place, opened: Opened) -> str | None:
     """
     try:
         if place is Place.ARCHIVE and opened.is_altered():
-            return "it is not what was archived"
+            return f"{opened.path} is not whole: it is not what was archived"
         opened.unpack()
     except StorageFailed as failure:
         return failure.message
