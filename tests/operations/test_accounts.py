@@ -2,6 +2,9 @@
 
 import shutil
 
+import pytest
+
+from barmand.model.errors import StorageFailed
 from barmand.model.gap import GapState
 from barmand.model.wal import Run
 from barmand.operations.accounts import Compared
@@ -71,6 +74,20 @@ def test_a_comparison_that_is_ended_claims_nothing(bench: Bench) -> None:
     shutil.rmtree(bench.layout.wal(segment_name(1)).parent)
     assert bench.accounts.compare(lambda: True) == Compared(0, 0)
     assert runs(bench) == [Run(1, 1, 2)]
+
+
+def test_an_archive_that_is_not_mounted_is_not_taken_for_lost(bench: Bench) -> None:
+    bench.done_backup()
+    archive(bench, 4, 5)
+    before = runs(bench)
+    shutil.rmtree(bench.layout.wals)
+    with pytest.raises(StorageFailed):
+        bench.accounts.compare(never)
+    bench.layout.wals.mkdir()
+    with pytest.raises(StorageFailed, match="holds no WAL"):
+        bench.accounts.compare(never)
+    assert runs(bench) == before
+    assert missing(bench) == []
 
 
 def test_what_was_lost_and_comes_again_heals_the_gap(bench: Bench) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import structlog
 
 from barmand.catalog.wal_runs import WalRuns
+from barmand.model.errors import StorageFailed
 from barmand.model.wal import Run, Segment, missing, runs_of
 from barmand.operations.ports import Clock
+from barmand.storage.ground import complaint
 from barmand.storage.wals import WalArchive
 
 log = structlog.get_logger()
@@ -46,14 +48,26 @@ class Accounts:
         if size is None:
             return Compared()
         known = self.wal_runs.of_server(self.server)
+        self._demand_ground()
         lies_here = [run for run, _ in runs_of(self._whole(size, is_over))]
         if is_over():
             return Compared()
+        if known and not lies_here:
+            raise StorageFailed(
+                f"{self.wals.layout.wals} holds no WAL, and some was archived there",
+                hint="Is its file system mounted?",
+            )
         taken_in = self._take_in(_differing(lies_here, known), size)
         lost = self._lose(_differing(known, lies_here), size)
         if taken_in or lost:
             log.warning("catalogue and archive differed", taken_in=taken_in, lost=lost)
         return Compared(taken_in, lost)
+
+    def _demand_ground(self) -> None:
+        """On a bare mount point nothing is lost: it is not there, that is all."""
+        why_not = complaint(self.wals.layout, is_known=False)
+        if why_not is not None:
+            raise StorageFailed(f"the archive of {self.server} is not compared: {why_not}")
 
     def _whole(self, size: int, is_over: Callable[[], bool]) -> Iterator[tuple[Segment, int]]:
         for segment, count in self.wals.segments(size):
