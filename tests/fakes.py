@@ -508,6 +508,7 @@ def bench_over(
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)
+    branches = Branches("main", wals, catalog.wal_runs, catalog.wal_gaps, clock)
     take_in = TakeIn(
         server="main",
         door=door,
@@ -515,7 +516,7 @@ def bench_over(
         wals=wals,
         intake=Intake(layout, packing),
         wal_runs=catalog.wal_runs,
-        branches=Branches("main", wals, catalog.wal_runs, catalog.wal_gaps, clock),
+        branches=branches,
         now=clock,
     )
     archive = Archive(
@@ -585,6 +586,7 @@ def bench_over(
             door=door,
             quarantine=quarantine,
             ring_archive=lambda: rung.append("archive"),
+            takes_pushed=True,
         ),
         fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps),
         delete=delete,
@@ -609,7 +611,7 @@ def bench_over(
             wal_gaps=catalog.wal_gaps,
             now=clock,
         ),
-        accounts=Accounts("main", wals, catalog.wal_runs, guard, clock),
+        accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),
     )
 
 
