@@ -33,6 +33,7 @@ from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
+from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
@@ -508,6 +509,7 @@ def bench_over(
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)
+    noticed = Noticed("main", wals, catalog.servers, catalog.wal_runs, catalog.events, guard, clock)
     branches = Branches("main", wals, catalog.wal_runs, catalog.wal_gaps, clock)
     take_in = TakeIn(
         server="main",
@@ -588,7 +590,7 @@ def bench_over(
             ring_archive=lambda: rung.append("archive"),
             takes_pushed=True,
         ),
-        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps),
+        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps, noticed),
         delete=delete,
         prune=prune,
         restore=Restore(
@@ -596,6 +598,7 @@ def bench_over(
             wals=wals,
             wal_runs=catalog.wal_runs,
             holds=catalog.holds,
+            noticed=noticed,
             forbidden=(home,),
             now=clock,
             monotonic=clock.seconds,

@@ -35,6 +35,7 @@ from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
+from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
@@ -97,6 +98,15 @@ class Works:
         self._branches = Branches(
             self._name, self._wals, catalog.wal_runs, catalog.wal_gaps, local_now
         )
+        self._noticed = Noticed(
+            self._name,
+            self._wals,
+            catalog.servers,
+            catalog.wal_runs,
+            catalog.events,
+            locks.guard,
+            local_now,
+        )
         self._record = Record(
             self._catalog.backups,
             self._layout,
@@ -149,6 +159,7 @@ class Works:
                 self._catalog.servers,
                 self._catalog.wal_runs,
                 self._catalog.wal_gaps,
+                self._noticed,
             ),
             delete=delete,
             prune=prune,
@@ -299,6 +310,7 @@ class Works:
             wals=self._wals,
             wal_runs=self._catalog.wal_runs,
             holds=self._catalog.holds,
+            noticed=self._noticed,
             forbidden=forbidden,
             now=local_now,
             monotonic=monotonic,
