@@ -34,6 +34,7 @@ from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
+from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
@@ -516,6 +517,8 @@ def bench_over(
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)
+    noticed = Noticed("main", wals, catalog.servers, catalog.wal_runs, catalog.events, guard, clock)
+    branches = Branches("main", wals, catalog.wal_runs, catalog.wal_gaps, clock)
     take_in = TakeIn(
         server="main",
         door=door,
@@ -523,7 +526,7 @@ def bench_over(
         wals=wals,
         intake=Intake(layout, packing),
         wal_runs=catalog.wal_runs,
-        branches=Branches("main", wals, catalog.wal_runs, catalog.wal_gaps, clock),
+        branches=branches,
         now=clock,
     )
     archive = Archive(
@@ -593,8 +596,9 @@ def bench_over(
             door=door,
             quarantine=quarantine,
             ring_archive=lambda: rung.append("archive"),
+            takes_pushed=True,
         ),
-        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps),
+        fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps, noticed),
         delete=delete,
         prune=prune,
         restore=Restore(
@@ -603,6 +607,7 @@ def bench_over(
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
             holds=catalog.holds,
+            noticed=noticed,
             forbidden=(home,),
             now=clock,
             monotonic=clock.seconds,
@@ -618,7 +623,7 @@ def bench_over(
             wal_gaps=catalog.wal_gaps,
             now=clock,
         ),
-        accounts=Accounts("main", wals, catalog.wal_runs, guard, clock),
+        accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),
     )
 
 

@@ -35,6 +35,7 @@ from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
+from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
 from barmand.operations.quarantine import Quarantine
@@ -94,6 +95,18 @@ class Works:
         self._keeper = keeper_of(server, self._catalog.events)
         self._door = Door(self._name, catalog.servers, catalog.backups, catalog.wal_runs)
         self._quarantine = Quarantine(self._name, self._wals, catalog.events, local_now)
+        self._branches = Branches(
+            self._name, self._wals, catalog.wal_runs, catalog.wal_gaps, local_now
+        )
+        self._noticed = Noticed(
+            self._name,
+            self._wals,
+            catalog.servers,
+            catalog.wal_runs,
+            catalog.events,
+            locks.guard,
+            local_now,
+        )
         self._record = Record(
             self._catalog.backups,
             self._layout,
@@ -138,6 +151,7 @@ class Works:
                 door=self._door,
                 quarantine=self._quarantine,
                 ring_archive=partial(self._bells.ring_archive, self._name),
+                takes_pushed=server.archiver,
             ),
             fetch=Fetch(
                 self._name,
@@ -145,6 +159,7 @@ class Works:
                 self._catalog.servers,
                 self._catalog.wal_runs,
                 self._catalog.wal_gaps,
+                self._noticed,
             ),
             delete=delete,
             prune=prune,
@@ -156,7 +171,12 @@ class Works:
             restart=Restart(self._catalog.backups, self._record, archive, delete),
             rebuild=self._rebuild(),
             accounts=Accounts(
-                self._name, self._wals, self._catalog.wal_runs, self._locks.guard, local_now
+                self._name,
+                self._wals,
+                self._catalog.wal_runs,
+                self._branches,
+                self._locks.guard,
+                local_now,
             ),
             wal_health=wal_health,
         )
@@ -173,6 +193,7 @@ class Works:
             place=StreamPlace(
                 server=self._name,
                 layout=self._layout,
+                wals=self._wals,
                 quarantine=self._quarantine,
                 wal_runs=catalog.wal_runs,
                 keeper=self._keeper,
@@ -222,9 +243,7 @@ class Works:
             wals=self._wals,
             intake=Intake(self._layout, packing_of(self._server)),
             wal_runs=catalog.wal_runs,
-            branches=Branches(
-                self._name, self._wals, catalog.wal_runs, catalog.wal_gaps, local_now
-            ),
+            branches=self._branches,
             now=local_now,
         )
         return Archive(
@@ -292,6 +311,7 @@ class Works:
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
             holds=self._catalog.holds,
+            noticed=self._noticed,
             forbidden=forbidden,
             now=local_now,
             monotonic=monotonic,

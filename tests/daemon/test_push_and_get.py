@@ -338,3 +338,18 @@ def test_no_descriptor_is_lost_on_the_way(
     for _ in range(5):
         all_sorts()
     assert open_files() == []
+
+
+def test_a_server_that_only_streams_refuses_a_push_with_the_way_out(
+    make_cluster: Make, daemon_for: Start, home: Path
+) -> None:
+    cluster = make_cluster(wal_segsize=1)
+    daemon = streaming(daemon_for(cluster))
+    written = cluster.psql("SELECT pg_walfile_name(pg_current_wal_lsn())")
+    refused = daemon.ctl("wal-push", "main", cluster.data / "pg_wal" / written, check=False)
+    assert refused.returncode == 4
+    assert "archiver = on" in refused.stderr
+    name = cluster.switch_wal()
+    assert name == written
+    pushed(home, name)
+    assert list((home / "errors").iterdir()) == []

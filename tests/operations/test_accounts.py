@@ -1,11 +1,12 @@
 """The catalogue beside the archive: what differs is found, and the directory is right."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from barmand.model.errors import StorageFailed
-from barmand.model.gap import GapState
+from barmand.model.gap import Branch, GapState
 from barmand.model.wal import Run
 from barmand.operations.accounts import Compared
 from fakes import MB, Bench, lay_segment, segment_name
@@ -98,3 +99,70 @@ def test_what_was_lost_and_comes_again_heals_the_gap(bench: Bench) -> None:
     archive(bench, 2)
     assert missing(bench) == []
     assert bench.catalog.wal_runs.bytes("main") == 3 * MB
+
+
+def branch_at(bench: Bench, segment: int, *, timeline: int = 2) -> Path:
+    """A history comes that says where timeline 2 left the first."""
+    name = f"{timeline:08X}.history"
+    text = f"1\t0/{segment * MB:X}\tno recovery target specified\n"
+    (bench.layout.incoming / name).write_text(text)
+    bench.pass_wal()
+    return bench.layout.wal(name)
+
+
+def states(bench: Bench) -> list[tuple[Run, GapState]]:
+    gaps = bench.catalog.wal_gaps.of_server("main", tuple(GapState))
+    return [(gap.run, gap.state) for gap in gaps]
+
+
+def test_a_history_that_is_gone_takes_its_gaps_with_it(bench: Bench) -> None:
+    archive(bench, 1, 2)
+    history = branch_at(bench, 5)
+    bench.stream(8, timeline=2)
+    bench.pass_wal()
+    assert missing(bench) == [Run(1, 3, 4), Run(2, 5, 7)]
+    bench.accounts.compare(never)
+    assert missing(bench) == [Run(1, 3, 4), Run(2, 5, 7)]
+    history.unlink()
+    bench.accounts.compare(never)
+    assert bench.catalog.wal_gaps.branches("main") == []
+    assert states(bench) == [(Run(1, 3, 4), GapState.OBSOLETE), (Run(2, 5, 7), GapState.OBSOLETE)]
+    assert len(bench.events("WAL gap obsolete")) == 2
+
+
+def test_a_history_with_another_content_renews_its_gaps(bench: Bench) -> None:
+    archive(bench, 1, 2)
+    history = branch_at(bench, 5)
+    bench.stream(8, timeline=2)
+    bench.pass_wal()
+    history.write_text(f"1\t0/{4 * MB:X}\tno recovery target specified\n")
+    bench.accounts.compare(never)
+    assert bench.catalog.wal_gaps.branches("main") == [Branch(2, 1, 4)]
+    assert missing(bench) == [Run(1, 3, 3), Run(2, 4, 7)]
+
+
+def test_a_history_that_cannot_be_read_tells_of_no_branch(bench: Bench) -> None:
+    archive(bench, 1, 2)
+    branch_at(bench, 5).write_bytes(b"\xff\0")
+    bench.accounts.compare(never)
+    assert (bench.catalog.wal_gaps.branches("main"), missing(bench)) == ([], [])
+
+
+def test_what_another_history_tells_to_be_missing_stays(bench: Bench) -> None:
+    archive(bench, 1, 2)
+    gone = branch_at(bench, 5)
+    branch_at(bench, 5, timeline=3)
+    gone.unlink()
+    bench.accounts.compare(never)
+    assert bench.catalog.wal_gaps.branches("main") == [Branch(3, 1, 5)]
+    assert missing(bench) == [Run(1, 3, 4)]
+
+
+def test_a_gap_of_its_own_stays_without_the_history(bench: Bench) -> None:
+    archive(bench, 1, 2)
+    history = branch_at(bench, 3)
+    bench.stream(3, 5, timeline=2)
+    bench.pass_wal()
+    history.unlink()
+    bench.accounts.compare(never)
+    assert missing(bench) == [Run(2, 4, 4)]

@@ -3,11 +3,14 @@
 import gzip
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from barmand.model.errors import StorageFailed, UsageError
+from barmand.model.gap import GapState
+from barmand.model.wal import Run
 from barmand.operations.fetch import Found
 from fakes import MB, Bench, flip, lay_segment, segment_name, wal_segment
 
@@ -254,3 +257,56 @@ def test_peeking_names_segments_up_to_the_first_gap(bench: Bench) -> None:
     assert bench.fetch.peek(segment_name(6), 1) == [segment_name(6)]
     assert bench.fetch.peek(segment_name(8), 10) == []
     assert bench.fetch.peek("00000002.history", 10) == []
+
+
+def missing(bench: Bench) -> list[Run]:
+    return [gap.run for gap in bench.catalog.wal_gaps.of_server("main", (GapState.OPEN,))]
+
+
+def alarms(bench: Bench) -> int:
+    return len(bench.events("archived WAL lost or damaged"))
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def pack_half(path: Path) -> None:
+    path.write_bytes(gzip.compress(path.read_bytes())[:-100])
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, cut_off, pack_half])
+def test_an_archived_segment_found_gone_or_damaged_is_a_gap_at_once(
+    bench: Bench, damage: Callable[[Path], None]
+) -> None:
+    archive(bench, 6)
+    damage(archive(bench))
+    archive(bench, 8)
+    for _ in range(2):
+        with pytest.raises(StorageFailed):
+            bench.fetch.run(NAME)
+    assert missing(bench) == [Run(1, 7, 7)]
+    assert alarms(bench) == 1
+    assert bench.catalog.wal_runs.of_server("main") == [Run(1, 6, 6), Run(1, 8, 8)]
+
+
+def test_half_a_file_that_has_just_arrived_makes_no_gap(bench: Bench) -> None:
+    archive(bench, 8)
+    lay_segment(bench.layout.incoming, 7).write_bytes(b"half")
+    with pytest.raises(StorageFailed):
+        bench.fetch.run(NAME)
+    assert (missing(bench), alarms(bench)) == ([], 0)
+
+
+@pytest.mark.parametrize("left", [[], ["lost+found"]])
+def test_an_archive_that_is_gone_as_a_whole_makes_no_gap(bench: Bench, left: list[str]) -> None:
+    archive(bench, 6)
+    archive(bench)
+    shutil.rmtree(bench.layout.wals)
+    bench.layout.wals.mkdir()
+    for name in left:
+        (bench.layout.wals / name).mkdir()
+    with pytest.raises(StorageFailed):
+        bench.fetch.run(NAME)
+    assert (missing(bench), alarms(bench)) == ([], 0)
+    assert bench.catalog.wal_runs.of_server("main") == [Run(1, 6, 7)]

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,14 @@ def test_the_senders_offset_does_not_count(bench: Bench, tmp_path: Path) -> None
         os.lseek(file, 1000, os.SEEK_SET)
         assert bench.push.run(NAME, file) is True
     assert (bench.layout.incoming / NAME).read_bytes() == wal_segment(7)
+
+
+def test_a_server_that_only_streams_takes_no_push_and_says_the_way_out(
+    bench: Bench, tmp_path: Path
+) -> None:
+    streams = replace(bench.push, takes_pushed=False)
+    with opened(wal_segment(7), tmp_path) as file, pytest.raises(Refused) as refused:
+        streams.run(NAME, file)
+    assert "archiver is off" in refused.value.message
+    assert "archiver = on" in (refused.value.hint or "")
+    assert (arrived(bench), aside(bench)) == ([], [])

@@ -146,6 +146,9 @@ def test_a_segment_of_which_only_the_row_is_left_is_named(
     lose(bench, 3)
     with pytest.raises(Refused, match=segment_name(3)):
         plan(bench, backup, target, until)
+    (gap,) = bench.catalog.wal_gaps.of_server("main")
+    assert segment_name(gap.run.first) == segment_name(gap.run.last) == segment_name(3)
+    assert len(bench.events("archived WAL lost or damaged")) == 1
 
 
 def test_a_gap_behind_the_backup_matters_only_for_the_end_of_wal(

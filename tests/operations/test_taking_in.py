@@ -375,3 +375,19 @@ def test_killed_between_any_two_steps_each_segment_is_there_once_and_whole(
             assert step > 10, "the pass has fewer steps than it should"
             return
     pytest.fail("the pass has no end")
+
+
+@pytest.mark.parametrize(("folder", "told"), [("streaming", "streamed"), ("incoming", "pushed")])
+def test_a_duplicate_tells_where_it_came_from(
+    make: Callable[..., Bench], folder: str, told: str
+) -> None:
+    bench = make()
+    bench.stream(7)
+    bench.pass_wal()
+    lay_segment(bench.layout.home / folder, 7, fill=b"x")
+    bench.pass_wal()
+    (event,) = [e for e in bench.catalog.events.of_server("main") if "set aside" in e.kind]
+    why = str(event.facts["why"])
+    assert told in why
+    assert str(bench.layout.wal(segment_name(7))) in why
+    assert ("may be the wrong one" in why) is (folder == "streaming")

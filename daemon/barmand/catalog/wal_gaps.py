@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from barmand.catalog import rows
 from barmand.catalog.database import Database
 from barmand.catalog.events import write_event
 from barmand.model.errors import NotFound, Refused
 from barmand.model.event import Event
-from barmand.model.gap import MISSING_STATES, Branch, Gap, GapState, rest_of
+from barmand.model.gap import BEHIND_ARRIVED, MISSING_STATES, Branch, Gap, GapState, rest_of
 from barmand.model.wal import Run, Segment
 
 _gaps = rows.wal_gaps
@@ -90,6 +90,25 @@ class WalGaps:
             )
             return True
 
+    def branches(self, server: str) -> list[Branch]:
+        with self.database.reading() as connection:
+            found = connection.execute(select(_branches).where(_branches.c.server == server))
+            return [Branch(row.timeline, row.parent, row.first) for row in found]
+
+    def forget_branch(self, server: str, branch: Branch, now: datetime) -> None:
+        """No history tells of it any more: what is missing only by its word is missing no more."""
+        with self.database.writing() as connection:
+            connection.execute(
+                delete(_branches).where(
+                    _branches.c.server == server, _branches.c.timeline == branch.timeline
+                )
+            )
+            for row in _in_states(connection, server, MISSING_STATES):
+                if _is_told_by(row, branch):
+                    _change(connection, row, now, state=GapState.OBSOLETE.value)
+                    why = {"why": f"no history tells of timeline {branch.timeline} as before"}
+                    _tell(connection, row, Event(at=now, kind="WAL gap obsolete", facts=why))
+
 
 def open_gap(connection: Connection, found: Found, missing: Run) -> None:
     """Within the transaction that found it; what is known to be missing is not told twice."""
@@ -139,6 +158,13 @@ def branch_of(connection: Connection, server: str, timeline: int) -> Branch | No
         select(_branches).where(_branches.c.server == server, _branches.c.timeline == timeline)
     ).first()
     return None if row is None else Branch(row.timeline, row.parent, row.first)
+
+
+def _is_told_by(row: Row[Any], branch: Branch) -> bool:
+    if row.timeline == branch.parent:
+        return bool(row.why == branch.why_missing)
+    begins = row.timeline == branch.timeline and row.first == branch.first
+    return begins and bool(row.why == BEHIND_ARRIVED)
 
 
 def _shrink(connection: Connection, row: Row[Any], rest: Sequence[Run], now: datetime) -> None:

@@ -11,6 +11,7 @@ from barmand.catalog import rows
 from barmand.catalog.database import Database
 from barmand.catalog.wal_gaps import Found, branch_of, close_around, open_gap, retire
 from barmand.catalog.wal_hours import note_arrivals
+from barmand.model.gap import BEHIND_ARRIVED
 from barmand.model.wal import Run, Segment, runs_of
 
 _runs = rows.wal_runs
@@ -191,7 +192,7 @@ def _judge_beginning(connection: Connection, server: str, held: _Held) -> None:
     newest = _newest(connection, server, timeline)
     first = newest + 1 if newest is not None else _beginning(connection, server, timeline)
     if first is not None and first < number:
-        found = Found(server, held.segment_size, held.now, "WAL behind it has arrived")
+        found = Found(server, held.segment_size, held.now, BEHIND_ARRIVED)
         open_gap(connection, found, Run(timeline, first, number - 1))
 
 

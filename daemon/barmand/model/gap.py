@@ -19,6 +19,9 @@ class GapState(StrEnum):
     """Nothing older is kept: no recovery could ever come to it."""
 
 
+BEHIND_ARRIVED = "WAL behind it has arrived"
+"""What a gap says that was found by what came behind it."""
+
 MISSING_STATES = (GapState.OPEN, GapState.ACKNOWLEDGED)
 
 
@@ -70,6 +73,11 @@ class Branch:
     timeline: int
     parent: int
     first: int
+
+    @property
+    def why_missing(self) -> str:
+        """What a gap at the end of its parent says of how it was found."""
+        return f"timeline {self.timeline} branches off behind it"
 
 
 def rest_of(run: Run, taken: Run) -> list[Run]:

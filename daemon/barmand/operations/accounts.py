@@ -9,6 +9,7 @@ import structlog
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.errors import StorageFailed
 from barmand.model.wal import Run, Segment, missing, runs_of
+from barmand.operations.branches import Branches
 from barmand.operations.ports import Clock
 from barmand.storage.ground import complaint
 from barmand.storage.wals import WalArchive
@@ -32,6 +33,7 @@ class Accounts:
     server: str
     wals: WalArchive
     wal_runs: WalRuns
+    branches: Branches
     guard: AbstractContextManager[object]
     now: Clock
 
@@ -59,6 +61,8 @@ class Accounts:
             )
         taken_in = self._take_in(_differing(lies_here, known), size)
         lost = self._lose(_differing(known, lies_here), size)
+        with self.guard:
+            self.branches.renew()
         if taken_in or lost:
             log.warning("catalogue and archive differed", taken_in=taken_in, lost=lost)
         return Compared(taken_in, lost)

@@ -13,6 +13,7 @@ from barmand.model.door import Belongs, Expected, Verdict, judge, judge_history,
 from barmand.model.errors import StorageFailed, UsageError
 from barmand.model.gap import GapState
 from barmand.model.wal import Run, Segment, WalKind, kind_of
+from barmand.operations.noticed import Noticed
 from barmand.storage.disk import at_the_disk
 from barmand.storage.layout import Layout
 from barmand.storage.whole import Opened, open_wal
@@ -45,6 +46,7 @@ class Fetch:
     servers: Servers
     wal_runs: WalRuns
     wal_gaps: WalGaps
+    noticed: Noticed
 
     def run(self, name: str, *, partial: bool = False, held: str | None = None) -> Found | None:
         """None only when it is nowhere. StorageFailed when it is not whole where it lies.
@@ -64,6 +66,7 @@ class Fetch:
                 if place is not Place.PARTIAL:
                     flaws.append(flaw)
         if flaws:
+            self.noticed.tell_name(name)
             raise StorageFailed(
                 flaws[0], hint="It is not handed out; recovery must not go past it."
             )
@@ -109,6 +112,7 @@ class Fetch:
 
     def _demand_never_here(self, name: str, size: int, runs: Iterable[Run]) -> None:
         if _is_in(name, size, runs):
+            self.noticed.tell_name(name)
             raise StorageFailed(f"{name} was archived, and is not in {self.layout.wals} any more")
         for gap in self.wal_gaps.of_server(self.server, (GapState.OPEN,)):
             if _is_in(name, size, [gap.run]):

@@ -30,6 +30,8 @@ class Push:
     door: Door
     quarantine: Quarantine
     ring_archive: Callable[[], None]
+    takes_pushed: bool
+    """Or its WAL comes by streaming alone: a push would be some file that nobody vouches for."""
 
     def run(self, name: str, file: int) -> bool:
         """Take the open file under this name; False when the very same was here before.
@@ -39,6 +41,11 @@ class Push:
         """
         if kind_of(name) is WalKind.UNKNOWN:
             raise UsageError(f"{name!r} is no WAL file's name")
+        if not self.takes_pushed:
+            raise Refused(
+                f"server {self.server} takes no pushed WAL: it streams, and archiver is off",
+                hint="`archiver = on` in its section takes pushed WAL too.",
+            )
         expected = self.door.expected()
         self._demand_ground(is_known=expected.system_id is not None)
         with staged(self.layout.incoming, name, file) as pushed:

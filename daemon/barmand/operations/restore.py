@@ -25,6 +25,7 @@ from barmand.model.replay import before_hole, first_hole, line_behind
 from barmand.model.wal import Run, missing
 from barmand.operations.archive import names_of
 from barmand.operations.lay_wal import LayWal
+from barmand.operations.noticed import Noticed
 from barmand.operations.ports import Clock, Report, Seconds, Stop
 from barmand.operations.restore_lacks import NEEDS_UNKNOWN, Lacks, bad_pages
 from barmand.operations.restore_plan import Plan
@@ -56,6 +57,7 @@ class Restore:
     wal_runs: WalRuns
     wal_gaps: WalGaps
     holds: Holds
+    noticed: Noticed
     forbidden: Sequence[Path]
     now: Clock
     monotonic: Seconds
@@ -158,12 +160,15 @@ class Restore:
             else:
                 gaps = [hole]
         if not gaps:
-            gaps = [
-                Run(segment.timeline, segment.number, segment.number)
+            lost = [
+                segment
                 for run in wanted
                 for segment in run.segments()
                 if not self.wals.is_whole(segment.name(size), size)
             ]
+            if lost:
+                self.noticed.tell(lost, size)
+            gaps = [Run(each.timeline, each.number, each.number) for each in lost]
         if gaps:
             count = sum(gap.last - gap.first + 1 for gap in gaps)
             names = ", ".join(names_of(gaps, size, 3))

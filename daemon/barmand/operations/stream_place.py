@@ -12,7 +12,15 @@ from barmand.operations.quarantine import Quarantine
 from barmand.operations.slots import SlotKeeper
 from barmand.storage.durable import move_whole, remove_file
 from barmand.storage.layout import Layout
-from barmand.storage.streamed import Streamed, mark, mend_halves, streamed
+from barmand.storage.streamed import (
+    Streamed,
+    begins_as,
+    mark,
+    mend_halves,
+    streamed,
+    written,
+)
+from barmand.storage.wals import WalArchive
 
 log = structlog.get_logger()
 
@@ -34,6 +42,7 @@ class Here:
 class StreamPlace:
     server: str
     layout: Layout
+    wals: WalArchive
     quarantine: Quarantine
     wal_runs: WalRuns
     keeper: SlotKeeper
@@ -77,11 +86,29 @@ class StreamPlace:
                 self._set_aside(each.path.name, "forked", self._why_not(each, wanted, here))
             elif each.rank > begin.rank:
                 move_whole(each.path, self.layout.incoming / each.path.name)
-            elif each.is_half and each.rank < begin.rank and _is_covered(each, here, held):
-                remove_file(each.path)
-                log.info("half segment removed: the archive has it whole", file=each.path.name)
+            elif each.is_half and each.rank < begin.rank:
+                self._clear(each, _covering(each, here, held), here)
         if not any(each.rank == begin.rank for each in found):
             mark(self.layout.streaming, wanted, here.size)
+
+    def _clear(self, half: Streamed, cover: Segment | None, here: Here) -> None:
+        """It goes only where the archive tells all that it tells, byte for byte."""
+        if cover is None:
+            return
+        name, count = cover.name(here.size), written(half.path)
+        shared = min(count, _shared(half.segment, cover, here))
+        archived = self.wals.path(name)
+        if archived is None or not begins_as(archived, half.path, shared):
+            why = (
+                f"PostgreSQL streamed it, and {name} in the archive does not begin as it does: "
+                "that one may be the wrong one, pushed while PostgreSQL still wrote it"
+            )
+            self.quarantine.set_aside(half.path, "differs", why)
+        elif shared < count:
+            self._set_aside(half.path.name, "forked", self._why_not(half, cover, here))
+        else:
+            remove_file(half.path)
+            log.info("half segment removed: the archive has it whole", file=half.path.name)
 
     def _why_not(self, half: Streamed, wanted: Segment, here: Here) -> str:
         why = f"{self.server} goes on without it, from {place_words(wanted, here.size)}"
@@ -94,12 +121,32 @@ class StreamPlace:
         self.quarantine.set_aside(self.layout.streaming / name, reason, why, is_alarm=False)
 
 
-def _is_covered(half: Streamed, here: Here, held: list[Run]) -> bool:
-    """Does the archive have it whole, or whole on the timeline that followed?"""
+def _covering(half: Streamed, here: Here, held: list[Run]) -> Segment | None:
+    """The archived segment that has all of it: itself, whole, or that of the timeline that
+    followed; None where the archive has neither.
+    """
     if half.segment.timeline not in here.lineage.timelines:
-        return False
-    begin = on_line(here.lineage, half.segment, here.size)
-    return advanced(here.lineage, begin, held, here.size) != begin
+        return None
+    candidate = on_line(here.lineage, half.segment, here.size)
+    if candidate == half.segment and not any(candidate in run for run in held):
+        candidate = _followed(here, candidate)
+    return candidate if any(candidate in run for run in held) else None
+
+
+def _shared(segment: Segment, cover: Segment, here: Here) -> int:
+    """How many bytes both have in common: on the timeline that followed, those before it began."""
+    left = here.lineage.end(segment.timeline)
+    if cover == segment or left is None:
+        return here.size
+    return max(0, left - segment.number * here.size)
+
+
+def _followed(here: Here, segment: Segment) -> Segment:
+    """The same place on the timeline that followed, where its own was left in it."""
+    end = here.lineage.end(segment.timeline)
+    if end is None or segment.number != end // here.size:
+        return segment
+    return Segment(here.lineage.following(segment.timeline), segment.number)
 
 
 def place_words(segment: Segment, size: int) -> str:

@@ -114,9 +114,18 @@ class TakeIn:
             why = "it was in the archive, but it is not whole"
             self.quarantine.set_aside(prepared.destination, "damaged", why)
             return self.intake.prepare(looked.path)
-        why = "the archive holds another content under its name"
-        self.quarantine.set_aside(looked.path, "duplicate", why)
+        self.quarantine.set_aside(looked.path, "duplicate", self._why_duplicate(prepared))
         return None
+
+    def _why_duplicate(self, prepared: Prepared) -> str:
+        """Where each came from, for the archived one may be the wrong one."""
+        why = f"{prepared.destination} holds another content under its name"
+        if prepared.source.parent != self.wals.layout.streaming:
+            return f"it was pushed, and {why}"
+        return (
+            f"PostgreSQL streamed it, and {why}: that one may be the wrong one, pushed while "
+            "PostgreSQL still wrote it; compare both with pg_waldump"
+        )
 
     def _is_whole(self, looked: _Looked) -> bool:
         size = looked.verdict.segment_size if isinstance(looked.verdict, Belongs) else None

@@ -12,12 +12,14 @@ from pathlib import Path
 import structlog
 
 from barmand.model.wal import Segment, WalKind, kind_of
-from barmand.storage.disk import at_the_disk
+from barmand.storage.disk import at_the_disk, open_regular
 from barmand.storage.durable import sync_file, write_whole
+from barmand.storage.packing import Damaged, unpacked
 
 log = structlog.get_logger()
 
 PARTIAL = ".partial"
+_PIECE_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +82,30 @@ def mend_halves(found: list[Streamed], size: int) -> list[Path]:
 def mark(directory: Path, segment: Segment, size: int) -> None:
     """Let pg_receivewal go on at the beginning of this segment: an empty half of it."""
     write_whole(directory / f"{segment.name(size)}{PARTIAL}", b"")
+
+
+def written(half: Path) -> int:
+    """Bytes up to the last that is not zero: what is behind it was not received, or is padding."""
+    with open_regular(half) as file, at_the_disk("read", half):
+        begin = os.fstat(file).st_size
+        while begin > 0:
+            begin, end = max(0, begin - _PIECE_BYTES), begin
+            length = len(os.pread(file, end - begin, begin).rstrip(b"\0"))
+            if length:
+                return begin + length
+    return 0
+
+
+def begins_as(archived: Path, half: Path, count: int) -> bool:
+    """Does the archived one, packed or not, begin with the first `count` bytes of the half?"""
+    done = 0
+    with open_regular(half) as file, at_the_disk("read", half):
+        try:
+            for piece in unpacked(archived):
+                wanted = min(len(piece), count - done)
+                if os.pread(file, wanted, done) != piece[:wanted]:
+                    return False
+                done += wanted
+        except Damaged:
+            return False
+    return done == count
