@@ -258,6 +258,7 @@ def test_a_restore_that_cannot_succeed_writes_nothing(
     assert "is FAILED: not restorable" in why_not(failed, empty)
     gone = home / "wals" / first["begin_wal"][:16] / first["begin_wal"]
     gone.rename(folder / gone.name)
+    daemon.expects("archived WAL lost or damaged")
     assert first["begin_wal"] in why_not(first["backup_id"], empty, target_immediate=True)
     assert everything_in(full) == {"mine": b"precious"}
     assert not empty.exists()
