@@ -25,6 +25,7 @@ from barmand.service.receivers import Receivers
 from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.signals import Signals
+from barmand.service.status_line import status_line
 from barmand.service.wal_desk import WalDesk
 from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
 COMPARE_EVERY = timedelta(days=1)
-PRUNE_EVERY = timedelta(hours=1)
+EXPIRE_EVERY = timedelta(hours=1)
 """The safety net: a backup that becomes DONE and a deletion ask for it at once."""
 _SHUT_DOWN = "barmand was shut down"
 _STOPS = {signal.SIGTERM, signal.SIGINT}
@@ -62,7 +63,7 @@ class Daemon:
         )
         self._watcher = Watcher(self._ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        bells = Bells(self._ring_archive, self._ring_prune, self._receivers)
+        bells = Bells(self._ring_archive, self._ring_prune, self._ring_expire, self._receivers)
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -101,7 +102,7 @@ class Daemon:
             self._schedule.start(
                 self._poll, timedelta(seconds=self._settings.daemon.wal_poll_interval)
             )
-            self._schedule.repeat("prune", self._prune_all, PRUNE_EVERY)
+            self._schedule.repeat("expire", self._expire_all, EXPIRE_EVERY)
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
             systemd.ready()
@@ -167,16 +168,25 @@ class Daemon:
         if has_more:
             self._ring_prune(kit.name)
 
-    def _prune_all(self) -> None:
+    def _ring_expire(self, server: str) -> None:
+        self._runner.ring(f"expire {server}", self._of_kit(server, self._expire))
+
+    def _expire(self, kit: Kit) -> None:
+        """WAL goes behind it also where no backup went: what is needed may be another now."""
+        stop = self._runner.stopping
+        kit.expire.run(stop=stop, is_current=lambda: self._desk.house.kits.get(kit.name) is kit)
+        self._ring_prune(kit.name)
+
+    def _expire_all(self) -> None:
         for name, kit in self._desk.house.kits.items():
             if kit.is_active:
-                self._ring_prune(name)
+                self._ring_expire(name)
 
     def _settle_rest(self, kit: Kit) -> None:
         """Deletions under way; then the archive, which has one pass at a time."""
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._ring_archive(kit.name)
-        self._ring_prune(kit.name)
+        self._ring_expire(kit.name)
 
     def _poll(self) -> None:
         """The safety net: WAL that no event told of, backups whose worker was lost."""
@@ -264,22 +274,10 @@ class Daemon:
             log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
 
     def _tell_status(self) -> None:
-        line = self._status_line()
+        line = status_line(self._runner.all_progress(), len(self._desk.house.kits))
         if line != self._told_status:
             self._told_status = line
             systemd.status(line)
-
-    def _status_line(self) -> str:
-        under_way = [
-            f"{key.deed} {key.server} {key.backup_id}: {progress.phase.value}"
-            + (
-                f" {progress.bytes_done * 100 // progress.bytes_total}%"
-                if progress.bytes_done is not None and progress.bytes_total
-                else ""
-            )
-            for key, progress in self._runner.all_progress()
-        ]
-        return "; ".join(under_way) or f"{len(self._desk.house.kits)} servers, nothing under way"
 
 
 def _rebuild(kit: Kit) -> None:

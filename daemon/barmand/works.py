@@ -24,6 +24,7 @@ from barmand.fittings import (
     wal_server_of,
 )
 from barmand.model.retention import Policy
+from barmand.model.verdict import Rules
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
@@ -32,7 +33,11 @@ from barmand.operations.check import Check
 from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.forecast import Forecast
+from barmand.operations.judging import Judging
+from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
 from barmand.operations.noticed import Noticed
@@ -47,7 +52,7 @@ from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import TakeIn
 from barmand.operations.wal_health import WalHealth
-from barmand.outside.clock import local_now, monotonic
+from barmand.outside.clock import local_now, monotonic, reading
 from barmand.outside.wal_source import WalSource
 from barmand.service.house import Kit, WalKit
 from barmand.service.receivers import Receivers, Source
@@ -75,6 +80,8 @@ class Bells:
 
     ring_archive: Callable[[str], None]
     ring_prune: Callable[[str], None]
+    ring_expire: Callable[[str], None]
+    """Retention, and the removal of WAL behind it."""
     receivers: Receivers
 
 
@@ -111,7 +118,7 @@ class Works:
             self._catalog.backups,
             self._layout,
             local_now,
-            when_done=partial(bells.ring_prune, self._name),
+            when_done=partial(bells.ring_expire, self._name),
         )
         self._method = method_of(server, self._layout, self._postgres, self._catalog.backups)
         self._streaming = self._make_streaming() if server.streaming_archiver else None
@@ -120,7 +127,8 @@ class Works:
         """`forbidden` are the folders that no restore may touch."""
         server, streaming = self._server, self._streaming
         wal_health, archive, prune = self._wal_health(), self._archive(), self._prune()
-        check, delete = self._check(wal_health), self._delete(prune)
+        check, delete, keep = self._check(wal_health), self._delete(prune), self._keep()
+        expire = self._expire(delete, keep)
         return Kit(
             name=self._name,
             description=server.description,
@@ -162,6 +170,16 @@ class Works:
                 self._noticed,
             ),
             delete=delete,
+            expire=expire,
+            forecast=Forecast(
+                self._name,
+                self._layout,
+                self._wals,
+                self._catalog.wal_runs,
+                self._catalog.backups,
+                expire.judging,
+            ),
+            keep=keep,
             prune=prune,
             list_files=ListFiles(
                 self._layout, self._wals, self._catalog.wal_runs, self._catalog.backups
@@ -287,6 +305,37 @@ class Works:
             guard=self._locks.guard,
             now=local_now,
         )
+
+    def _keep(self) -> KeepBackup:
+        return KeepBackup(
+            layout=self._layout,
+            backups=self._catalog.backups,
+            events=self._catalog.events,
+            guard=self._locks.guard,
+            now=local_now,
+            when_changed=partial(self._bells.ring_expire, self._name),
+        )
+
+    def _expire(self, delete: Delete, keep: KeepBackup) -> Expire:
+        server, catalog = self._server, self._catalog
+        judging = Judging(
+            server=self._name,
+            layout=self._layout,
+            backups=catalog.backups,
+            wal_runs=catalog.wal_runs,
+            holds=catalog.holds,
+            servers=catalog.servers,
+            clock_watches=catalog.clock_watches,
+            rules=Rules(
+                policy=server.retention_policy,
+                minimum_redundancy=server.minimum_redundancy,
+                failed_age=server.failed_backup_maximum_age,
+            ),
+            now=local_now,
+            reading=reading,
+            ask_postgres=self._postgres.moment,
+        )
+        return Expire(self._name, judging, keep, delete, catalog.backups, catalog.events, local_now)
 
     def _take(self, check: Check) -> TakeBackup:
         primary = primary_of(self._server)

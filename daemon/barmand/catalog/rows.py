@@ -210,3 +210,15 @@ holds = Table(
     Column("since", Instant, nullable=False),
 )
 Index(None, holds.c.server, holds.c.backup_id)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("believed_at", Instant, nullable=False),
+    Column("believed_boot", Text, nullable=False),
+    Column("believed_seconds", Float, nullable=False),
+    Column("doubted_at", Instant),
+    Column("doubted_boot", Text),
+    Column("doubted_seconds", Float),
+)

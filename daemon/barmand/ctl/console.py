@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from barmand.ctl import stream_pages, wal_pages
+from barmand.ctl import keep_pages, stream_pages, wal_pages
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen
 from barmand.ctl.story import Story
@@ -69,6 +69,7 @@ def _page(method: str, result: Message) -> Page:
         "list-servers": server_pages.server_list,
         "show-servers": server_pages.server_details,
         "status": server_pages.status,
+        **keep_pages.PAGES,
         **wal_pages.PAGES,
         **stream_pages.PAGES,
     }[method](result)
@@ -116,6 +117,7 @@ _SENTENCES = {
     "check-backup": _backup,
     "delete": _deleted,
     "restore": _restored,
+    **keep_pages.SENTENCES,
     **wal_pages.SENTENCES,
     **stream_pages.SENTENCES,
 }

@@ -17,11 +17,13 @@ from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.house import House, Kit
+from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
 from barmand.service.runner import Job, Key, Runner
-from barmand.service.views import backup_view
+from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
     AnyNote,
@@ -77,6 +79,8 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
+        if isinstance(request, KeepRequest):
+            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
         return self._answer(request, who)
@@ -179,8 +183,8 @@ class Desk:
         # A cancel answers once the work has ended, as a rule: programs get their grace.
         self.runner.wait_for_end(key, CANCEL_SECONDS)
         backup = self.catalog.backups.get(backup.server, backup.id)
-        keep, progress = keep_known(backup, self.house), self.runner.progress(key)
-        return BackupReply(backup=backup_view(backup, self.catalog, progress, keep=keep))
+        standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
+        return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
         """The backup named (or its restore, if that is what runs), else the server's active one."""

@@ -16,7 +16,10 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.forecast import Forecast
+from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -69,6 +72,9 @@ class Kit:
     push: Push
     fetch: Fetch
     delete: Delete
+    expire: Expire
+    forecast: Forecast
+    keep: KeepBackup
     prune: Prune
     list_files: ListFiles
     restore: Restore
