@@ -62,9 +62,10 @@ def why_doubted(watched: Watched) -> str | None:
     if before.boot == doubted.boot:
         ahead = _ahead(before, doubted)
         return f"the clock went ahead by {_span(ahead)}, to {_moment(doubted.at)}"
+    since = "and the machine was started in between" if before.boot else "as the backups tell"
     return (
         f"the clock shows {_moment(doubted.at)}, {_span(doubted.at - before.at)} after the last "
-        f"moment that is known ({_moment(before.at)}), and the machine was started in between"
+        f"moment that is known ({_moment(before.at)}), {since}"
     )
 
 

@@ -23,6 +23,7 @@ from barmand.operations.ports import Clock, Stop
 log = structlog.get_logger()
 
 ACTOR = "retention"
+_STANDSTILL = "retention stands still"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,16 @@ class Expire:
         more, and when it is stopped.
         """
         why = self.judging.hindrance(remembers=True)
-        going = [] if why is not None else in_order(self.judging.verdicts())
+        going = in_order(self.judging.verdicts())
         # PostgreSQL is asked only if something would go: most passes find nothing.
-        if going or (why is None and self.keeping.ended()):
+        has_work = bool(going or self.keeping.ended())
+        if why is None and has_work:
             why = self.judging.ahead_of_postgres()
-        if self._is_hindered(why):
+        if why is not None:
+            if has_work:
+                self._tell_hindrance(why)
             return 0
+        self._tell_no_hindrance()
         self.keeping.release_ended()
         gone = 0
         for verdict in going:
@@ -94,20 +99,20 @@ class Expire:
                 return verdict
         raise NotFound(f"backup {backup.id} of {self.server} is gone")
 
-    def _is_hindered(self, why: str | None) -> bool:
-        """An alarm, once for each reason; and once when it is over."""
-        told = Event(
-            at=self.now(), kind="retention stands still", server=self.server, facts={"why": why}
-        )
-        if why is not None:
-            if self.events.add_once(told):
-                log.error("retention stands still", why=why)
-            return True
-        last = self.events.find_last("retention stands still", self.server, None)
+    def _tell_hindrance(self, why: str) -> None:
+        """An alarm, once for each reason."""
+        if self.events.add_once(self._standstill(why)):
+            log.error(_STANDSTILL, why=why)
+
+    def _tell_no_hindrance(self) -> None:
+        last = self.events.find_last(_STANDSTILL, self.server, None)
         if last is not None and last["why"] is not None:
-            self.events.add(told)
+            self.events.add(self._standstill(None))
             log.info("retention goes on")
-        return False
+
+    def _standstill(self, why: str | None) -> Event:
+        """`why` None: it is over."""
+        return Event(at=self.now(), kind=_STANDSTILL, server=self.server, facts={"why": why})
 
     def _tell_left(self, backup: Backup, failure: Failure) -> None:
         told = Event(
