@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-LOOK_SECONDS = 0.1
-IDLE_SECONDS = 1.0
+LOOK_SECONDS = 0.05
+IDLE_SECONDS = 0.2
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Held:
     moved: float = field(default_factory=time.monotonic)
 
     def is_at_work(self) -> bool:
-        """Has it used the processor within the last second, as far as anybody has looked?"""
+        """Has it used the processor a moment ago, as far as anybody has looked?"""
         used, now = time.clock_gettime(self.clock), time.monotonic()
         if used > self.used:
             self.used, self.moved = used, now
