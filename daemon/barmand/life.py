@@ -89,8 +89,11 @@ class Daemon:
         self._control = Control(daemon.control_socket, rights_of(daemon), self._desk.answer)
         self._parts = (self._watcher, self._control, self._schedule, self._chores)
 
-    def live(self) -> None:
-        """Until TERM or INT. What was started is stopped in the opposite order, come what may."""
+    def live(self) -> bool:
+        """Until TERM or INT; False where work that does not end is left behind.
+
+        What was started is stopped in the opposite order, come what may.
+        """
         with ExitStack() as life:
             life.callback(self._lock.release)
             life.callback(self._catalog.close)
@@ -116,6 +119,7 @@ class Daemon:
             systemd.stopping()
             log.info("barmand stops")
         log.info("barmand has stopped")
+        return not self._runner.has_left_work_behind
 
     # ------------------------------------------------------------------------------------ start
     def _settle(self, kits: Iterable[Kit]) -> None:
