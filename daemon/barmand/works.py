@@ -33,6 +33,7 @@ from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
+from barmand.operations.hands import Hands
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
 from barmand.operations.noticed import Noticed
@@ -45,7 +46,7 @@ from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
-from barmand.operations.taking_in import TakeIn
+from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic
 from barmand.outside.wal_source import WalSource
@@ -70,12 +71,13 @@ class Locks:
 @dataclass(frozen=True, slots=True)
 class Bells:
     """What asks for work on a server (an archiving pass, the removal of WAL that nobody needs),
-    and what tells of its receiver.
+    what tells of its receiver, and the hands that all servers share.
     """
 
     ring_archive: Callable[[str], None]
     ring_prune: Callable[[str], None]
     receivers: Receivers
+    hands: Hands = field(default_factory=lambda: Hands(WORKERS))
 
 
 class Works:
@@ -245,6 +247,7 @@ class Works:
             wal_runs=catalog.wal_runs,
             branches=self._branches,
             now=local_now,
+            hands=self._bells.hands,
         )
         return Archive(
             server=self._name,
