@@ -38,6 +38,7 @@ from barmand.operations.door import Door
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
+from barmand.operations.hands import Hands
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.noticed import Noticed
@@ -48,7 +49,7 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
-from barmand.operations.taking_in import TakeIn
+from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.postgres import Identity, Readiness, Slot
 from barmand.storage.in_hand import InHand
@@ -557,6 +558,7 @@ def bench_over(
         wal_runs=catalog.wal_runs,
         branches=branches,
         now=clock,
+        hands=Hands(WORKERS),
     )
     archive = Archive(
         server="main",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,7 @@ from barmand.model.event import Event
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
 from barmand.service import journal, systemd
+from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
 from barmand.service.holding import Holding
@@ -32,16 +34,13 @@ from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder, at_next_start, rights_of
+from barmand.wiring import Builder, at_next_start, limits_of, rights_of
 from barmand.works import Bells
 
 log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
-COMPARE_EVERY = timedelta(days=1)
-EXPIRE_EVERY = timedelta(hours=1)
-"""The safety net: a backup that becomes DONE and a deletion ask for it at once."""
 _SHUT_DOWN = "barmand was shut down"
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
@@ -57,13 +56,21 @@ class Daemon:
         self._reloading = threading.Lock()
         self._lock = StateLock(daemon.state_directory)
         self._catalog = open_catalog(daemon.state_directory / STATE_FILE)
-        self._runner = Runner(daemon.max_parallel_backups)
+        self._runner = Runner(limits_of(daemon))
         self._receivers = Receivers(
             self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
         )
-        self._watcher = Watcher(self._ring_archive)
+        self._chores = Chores(
+            self._runner,
+            self._catalog.chore_runs,
+            kits=lambda: self._desk.house.kits,
+            poll=timedelta(seconds=daemon.wal_poll_interval),
+            for_all={"watch": self._watch_again, "lost-backups": self._fail_lost},
+        )
+        ring_archive = partial(self._chores.ring, "archive")
+        self._watcher = Watcher(ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        bells = Bells(self._ring_archive, self._ring_prune, self._ring_expire, self._receivers)
+        bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -81,9 +88,13 @@ class Daemon:
             queueing=threading.Lock(),
         )
         self._control = Control(daemon.control_socket, rights_of(daemon), self._desk.answer)
+        self._parts = (self._watcher, self._control, self._schedule, self._chores)
 
-    def live(self) -> None:
-        """Until TERM or INT. What was started is stopped in the opposite order, come what may."""
+    def live(self) -> bool:
+        """Until TERM or INT; False where work that does not end is left behind.
+
+        What was started is stopped in the opposite order, come what may.
+        """
         with ExitStack() as life:
             life.callback(self._lock.release)
             life.callback(self._catalog.close)
@@ -98,19 +109,18 @@ class Daemon:
             life.callback(self._runner.stop, _SHUT_DOWN)
             self._watcher.start()
             life.callback(self._watcher.stop)
-            self._schedule.repeat("compare", self._compare, COMPARE_EVERY)
-            self._schedule.start(
-                self._poll, timedelta(seconds=self._settings.daemon.wal_poll_interval)
-            )
-            self._schedule.repeat("expire", self._expire_all, EXPIRE_EVERY)
+            self._schedule.start()
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
+            self._chores.start()
+            life.callback(self._chores.stop)
             systemd.ready()
             log.info("barmand is ready", servers=len(self._desk.house.kits))
             self._patrol(signals)
             systemd.stopping()
             log.info("barmand stops")
         log.info("barmand has stopped")
+        return not self._runner.has_left_work_behind
 
     # ------------------------------------------------------------------------------------ start
     def _settle(self, kits: Iterable[Kit]) -> None:
@@ -126,6 +136,7 @@ class Daemon:
         working = {name: kit for name, kit in house.kits.items() if kit.is_active}
         for kit in working.values():
             self._prepare_ground(kit)
+        self._chores.serve(working)
         self._watcher.serve({name: kit.watched for name, kit in working.items()})
         self._receivers.serve(
             {name: kit.source for name, kit in working.items() if kit.source is not None}
@@ -153,57 +164,26 @@ class Daemon:
             log.warning("server is not ready", server=kit.name, why=why_not)
 
     # ------------------------------------------------------------------------------------- work
-    def _ring_archive(self, server: str) -> None:
-        self._runner.ring(f"archive {server}", self._of_kit(server, self._archive))
-
-    def _archive(self, kit: Kit) -> None:
-        if kit.archive.run(self._runner.stopping.is_set).left:
-            self._ring_archive(kit.name)
-
-    def _ring_prune(self, server: str) -> None:
-        self._runner.ring(f"prune {server}", self._of_kit(server, self._prune))
-
-    def _prune(self, kit: Kit) -> None:
-        has_more = kit.prune.run(stop=self._runner.stopping)
-        if has_more:
-            self._ring_prune(kit.name)
-
-    def _ring_expire(self, server: str) -> None:
-        self._runner.ring(f"expire {server}", self._of_kit(server, self._expire))
-
-    def _expire(self, kit: Kit) -> None:
-        """WAL goes behind it also where no backup went: what is needed may be another now."""
-        stop = self._runner.stopping
-        kit.expire.run(stop=stop, is_current=lambda: self._desk.house.kits.get(kit.name) is kit)
-        self._ring_prune(kit.name)
-
-    def _expire_all(self) -> None:
-        for name, kit in self._desk.house.kits.items():
-            if kit.is_active:
-                self._ring_expire(name)
-
     def _settle_rest(self, kit: Kit) -> None:
         """Deletions under way; then the archive, which has one pass at a time."""
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
-        self._ring_archive(kit.name)
-        self._ring_expire(kit.name)
+        self._chores.ring("archive", kit.name)
+        self._ring_retention(kit.name)
 
-    def _poll(self) -> None:
-        """The safety net: WAL that no event told of, backups whose worker was lost."""
+    def _ring_retention(self, server: str) -> None:
+        """What stays and what goes may be another now: backups, and WAL."""
+        self._chores.ring("retention", server)
+        self._chores.ring("prune", server)
+
+    def _find_kit(self, server: str) -> Kit | None:
+        return self._desk.house.kits.get(server)
+
+    def _watch_again(self) -> None:
+        """Folders that are there again, with their file system say."""
         self._watcher.renew()
-        self._runner.ring("poll", self._desk.fail_lost)
-        for name, kit in self._desk.house.kits.items():
-            if kit.is_active:
-                self._ring_archive(name)
 
-    def _compare(self) -> None:
-        """Slow and seldom: every archived file looked for, whatever the catalogue believes."""
-        for name, kit in self._desk.house.kits.items():
-            if kit.is_active:
-                self._runner.ring(f"compare {name}", self._of_kit(name, self._compare_one))
-
-    def _compare_one(self, kit: Kit) -> None:
-        kit.accounts.compare(self._runner.stopping.is_set)
+    def _fail_lost(self) -> None:
+        self._desk.fail_lost()
 
     def _start_scheduled(self, server: str) -> str:
         """The backup's id. A ring that overlaps with a running backup is skipped, with an event."""
@@ -215,7 +195,7 @@ class Daemon:
             skipped = Event(at=local_now(), kind="schedule skipped", server=server, facts=why)
             self._catalog.events.add(skipped)
             raise
-        self._desk.begin([(kit, backup, job)], Wish())
+        self._desk.begin([(kit, backup, job)], Wish(), "schedule")
         return backup.id
 
     def _of_kit(self, server: str, deed: Callable[[Kit], None]) -> Callable[[], None]:
@@ -248,6 +228,7 @@ class Daemon:
             self._serve(house)
         finally:
             systemd.ready()
+        self._runner.limit(limits_of(settings.daemon))
         journal.configure(settings.daemon.log_level.value)
         log.info("settings read again", servers=len(house.kits), put_aside=sorted(house.broken))
         _tell_problems(house)
@@ -263,7 +244,7 @@ class Daemon:
                 return
             if signal.SIGHUP in heard:
                 self._reload_on_signal()
-            if self._watcher.is_alive() and self._control.is_alive() and self._schedule.is_alive():
+            if all(part.is_alive() for part in self._parts):
                 systemd.pat_watchdog()
             self._tell_status()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from barmand.catalog.memory import Catalog
 from barmand.fittings import (
     batches_of,
+    host_of,
     keeper_of,
     layout_of,
     method_of,
@@ -36,6 +37,7 @@ from barmand.operations.door import Door
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
+from barmand.operations.hands import Hands
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
@@ -50,7 +52,7 @@ from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
-from barmand.operations.taking_in import TakeIn
+from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic, reading
 from barmand.outside.wal_source import WalSource
@@ -74,15 +76,15 @@ class Locks:
 
 @dataclass(frozen=True, slots=True)
 class Bells:
-    """What asks for work on a server (an archiving pass, the removal of WAL that nobody needs),
-    and what tells of its receiver.
+    """What asks for work on a server: an archiving pass; what no backup needs and what is obsolete
+    to be removed. What tells of it as it is now, and of its receiver; the hands that all share.
     """
 
     ring_archive: Callable[[str], None]
-    ring_prune: Callable[[str], None]
-    ring_expire: Callable[[str], None]
-    """Retention, and the removal of WAL behind it."""
+    ring_retention: Callable[[str], None]
+    find_kit: Callable[[str], Kit | None]
     receivers: Receivers
+    hands: Hands = field(default_factory=lambda: Hands(WORKERS))
 
 
 class Works:
@@ -118,7 +120,7 @@ class Works:
             self._catalog.backups,
             self._layout,
             local_now,
-            when_done=partial(bells.ring_expire, self._name),
+            when_done=partial(bells.ring_retention, self._name),
         )
         self._method = method_of(server, self._layout, self._postgres, self._catalog.backups)
         self._streaming = self._make_streaming() if server.streaming_archiver else None
@@ -129,13 +131,14 @@ class Works:
         wal_health, archive, prune = self._wal_health(), self._archive(), self._prune()
         check, delete, keep = self._check(wal_health), self._delete(prune), self._keep()
         expire = self._expire(delete, keep)
-        return Kit(
+        kit = Kit(
             name=self._name,
             description=server.description,
             is_active=server.active,
             method=server.backup_method.value,
             conninfo=server.conninfo.masked,
             told_settings=told(server),
+            host=host_of(server),
             order=order_of(server),
             schedule=server.backup_schedule,
             schedule_grace=server.backup_schedule_grace,
@@ -197,7 +200,9 @@ class Works:
                 local_now,
             ),
             wal_health=wal_health,
+            is_current=lambda: self._bells.find_kit(self._name) is kit,
         )
+        return kit
 
     def _make_streaming(self) -> Streaming:
         server, catalog = self._server, self._catalog
@@ -263,6 +268,7 @@ class Works:
             wal_runs=catalog.wal_runs,
             branches=self._branches,
             now=local_now,
+            hands=self._bells.hands,
         )
         return Archive(
             server=self._name,
@@ -313,7 +319,7 @@ class Works:
             events=self._catalog.events,
             guard=self._locks.guard,
             now=local_now,
-            when_changed=partial(self._bells.ring_expire, self._name),
+            when_changed=partial(self._bells.ring_retention, self._name),
         )
 
     def _expire(self, delete: Delete, keep: KeepBackup) -> Expire:

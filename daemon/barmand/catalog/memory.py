@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.catalog.backups import Backups
+from barmand.catalog.chore_runs import ChoreRuns
 from barmand.catalog.clock_watches import ClockWatches
 from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.events import Events
@@ -20,6 +21,7 @@ class Catalog:
     database: Database
     backups: Backups
     clock_watches: ClockWatches
+    chore_runs: ChoreRuns
     events: Events
     holds: Holds
     schedule_runs: ScheduleRuns
@@ -43,6 +45,7 @@ def open_catalog(path: Path) -> Catalog:
         database=database,
         backups=Backups(database),
         clock_watches=ClockWatches(database),
+        chore_runs=ChoreRuns(database),
         events=Events(database),
         holds=Holds(database),
         schedule_runs=ScheduleRuns(database),

@@ -68,8 +68,11 @@ class KeepBackup:
 
     def release_ended(self) -> None:
         """Only by a clock that is believed."""
-        for backup in self.ended():
+        ended = self.ended()
+        for backup in ended:
             self._release_if_ended(backup)
+        if ended:
+            self.when_changed()
 
     def _release_if_ended(self, backup: Backup) -> None:
         """Looked at again under the guard: its end may have been put off meanwhile."""

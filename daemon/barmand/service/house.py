@@ -3,7 +3,7 @@
 Frozen. A reload builds a new house and swaps one reference; running work keeps the old one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -60,6 +60,8 @@ class Kit:
     """With its password masked."""
     told_settings: Mapping[str, object]
     """Every option in force, secrets masked."""
+    host: str
+    """The machine whose servers share max_parallel_backups_per_host."""
     order: Order
     schedule: CronSchedule | None
     schedule_grace: timedelta
@@ -83,6 +85,8 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+    is_current: Callable[[], bool]
+    """Is this still what the settings say of the server?"""
 
     @property
     def watched(self) -> tuple[Path, ...]:

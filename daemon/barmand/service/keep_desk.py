@@ -1,5 +1,6 @@
 """Which operation answers which request about what stays and what goes."""
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -85,12 +86,12 @@ class KeepDesk:
         if request.dry_run:
             if why is None and in_order(verdicts):
                 why = judging.ahead_of_postgres()
-            key = Key("forecast", kit.name, "")
+            # Several may ask at the same time.
+            key = Key("forecast", kit.name, secrets.token_hex(4))
             freed = yield from awaited(
                 self.runner,
                 key,
                 lambda job: kit.forecast.run(verdicts, stop=job.stop),
-                apart=True,
                 tells=False,
             )
         rules = judging.rules

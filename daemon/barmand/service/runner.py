@@ -1,26 +1,27 @@
 """The one door through which work starts.
 
-Two kinds: jobs (backups, restores), a few at a time and each with a stop of its own; and chores
-(archiving passes, polls), on a small pool of their own so that WAL never queues behind a copy. A
-chore that is asked for while it waits is done once; asked for while it runs, once more after that.
+Two kinds: jobs (backups, restores), each with a stop of its own; and chores (archiving passes,
+polls), in lanes of their own so that WAL never queues behind a copy, nor behind another server.
 """
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from enum import Enum, auto
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from barmand.model.errors import Failure, Refused, Stopped
 from barmand.model.progress import Phase, Progress
+from barmand.model.queueing import Limits
 from barmand.outside.clock import monotonic
+from barmand.service.lanes import Lanes
+from barmand.service.queue import Queue
 from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
 
-CHORE_THREADS = 4
+STOP_SECONDS = 30.0
+"""What does not end within this time hangs in the kernel, on a dead mount say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,6 @@ class Key:
     deed: str
     server: str
     backup_id: str
-
-
-class _Ring(Enum):
-    """A chore's name in the runner: asked for, being done, asked for again meanwhile."""
-
-    WAITING = auto()
-    HEARD = auto()
-    AGAIN = auto()
 
 
 @dataclass(slots=True)
@@ -53,14 +46,15 @@ class Job:
 
 
 class Runner:
-    def __init__(self, workers: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._jobs: dict[Key, Job] = {}
-        self._chores: dict[str, _Ring] = {}
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="worker")
-        self._chore_pool = ThreadPoolExecutor(CHORE_THREADS, thread_name_prefix="chore")
+        self._threads: set[threading.Thread] = set()
+        self._queue: Queue[Key, tuple[Job, Callable[[Job], None]]] = Queue(limits)
+        self._lanes = Lanes(_do_chore)
         self.stopping = StopFlag()
+        self.has_left_work_behind = False
 
     # ------------------------------------------------------------------------------------- jobs
     def enlist(self, key: Key) -> Job:
@@ -74,14 +68,21 @@ class Runner:
                 job.stop.stop(self.stopping.reason)
         return job
 
-    def submit(self, work: Callable[[], None]) -> Future[None]:
-        """Run `work` on a worker thread; it begins and ends its jobs through `perform`.
-
-        Raises Stopped.
-        """
+    def queue(self, job: Job, work: Callable[[Job], None], *, host: str, request: str) -> None:
+        """Perform a job when its turn has come; see `Queue.put`. After a stop: at once, stopped."""
         with self._lock:
-            self._demand_open()
-            return self._workers.submit(_bounded, work, _tell_job)
+            if not self.stopping.is_set():
+                if not job.is_withdrawn:
+                    self._queue.put(job.key, host, request, (job, work))
+                    self._begin_queued()
+                return
+        self.perform(job, work)
+
+    def limit(self, limits: Limits) -> None:
+        """From now on; what runs is not stopped."""
+        with self._lock:
+            self._queue.limits = limits
+            self._begin_queued()
 
     def perform(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
@@ -134,7 +135,9 @@ class Runner:
     def progress(self, key: Key) -> Progress | None:
         with self._lock:
             job = self._jobs.get(key)
-            return None if job is None else job.progress
+            if job is None or job.has_begun:
+                return None if job is None else job.progress
+            return replace(job.progress, place=self._queue.place(key))
 
     def all_progress(self) -> list[tuple[Key, Progress]]:
         with self._lock:
@@ -143,37 +146,45 @@ class Runner:
     def _discharge(self, job: Job) -> None:
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
+            self._queue.drop(job.key)
+            self._begin_queued()
             self._ended.notify_all()
+
+    def _begin_queued(self) -> None:
+        if not self.stopping.is_set():
+            for job, work in self._queue.begin():
+                self._start(job, work)
 
     # ----------------------------------------------------------------------------------- chores
     def ring(self, name: str, chore: Callable[[], None]) -> None:
         """Have `chore` done soon; one of a name at a time."""
-        with self._lock:
-            if self.stopping.is_set():
-                return
-            if name in self._chores:
-                if self._chores[name] is _Ring.HEARD:
-                    self._chores[name] = _Ring.AGAIN
-                return
-            self._chores[name] = _Ring.WAITING
-            self._chore_pool.submit(self._do_chore, name, chore)
+        self._lanes.ring(name, chore)
 
     def apart(self, job: Job, work: Callable[[Job], None]) -> None:
-        """Perform a job on the chores' pool: what should not wait behind copies. Raises Stopped."""
+        """Perform a job at once, in a thread of its own: neither copies nor chores delay it.
+
+        Raises Stopped.
+        """
         with self._lock:
             self._demand_open()
-            self._chore_pool.submit(self.perform, job, work)
+            self._start(job, work)
 
-    def _do_chore(self, name: str, chore: Callable[[], None]) -> None:
-        with self._lock:
-            self._chores[name] = _Ring.HEARD
-        server = name.partition(" ")[2]
-        with structlog.contextvars.bound_contextvars(server=server, job=name):
-            _bounded(chore, _tell_chore)
-        with self._lock:
-            if self._chores.pop(name) is not _Ring.AGAIN:
-                return
-        self.ring(name, chore)
+    def _start(self, job: Job, work: Callable[[Job], None]) -> None:
+        """In a thread that ends with the process: work may hang for ever in the kernel."""
+        words = f"{job.key.deed} {job.key.server} {job.key.backup_id}".strip()
+        thread = threading.Thread(
+            target=self._perform_apart, args=(job, work), name=words, daemon=True
+        )
+        self._threads.add(thread)
+        thread.start()
+
+    def _perform_apart(self, job: Job, work: Callable[[Job], None]) -> None:
+        try:
+            self.perform(job, work)
+        finally:
+            with self._lock:
+                self._threads.discard(threading.current_thread())
+                self._ended.notify_all()
 
     # ------------------------------------------------------------------------------------- stop
     def _demand_open(self) -> None:
@@ -181,16 +192,35 @@ class Runner:
             raise Stopped(self.stopping.reason)
 
     def stop(self, reason: str) -> None:
-        """Stop all work and wait for its end: programs get their grace, nothing new begins."""
+        """Stop all work and wait for its end: programs get their grace, nothing new begins.
+
+        Bounded: what hangs is left behind.
+        """
         with self._lock:
             self.stopping.stop(reason)
             for job in self._jobs.values():
                 job.stop.stop(reason)
-        self._workers.shutdown(wait=True)
-        self._chore_pool.shutdown(wait=True, cancel_futures=True)
+            left = self._queue.empty()
+        self._lanes.close()
+        for job, work in left:  # they end at once: their stop is set
+            self.perform(job, work)
+        deadline = monotonic() + STOP_SECONDS
+        with self._lock:
+            self._ended.wait_for(lambda: not self._threads, STOP_SECONDS)
+            hanging = [thread.name for thread in self._threads]
+        hanging += self._lanes.wait_for_end(max(0.0, deadline - monotonic()))
+        if hanging:
+            log.error("work does not end, and is left behind", work=sorted(hanging))
         with self._lock:
             self._jobs.clear()  # what is left never began: who waits for it need not any more
             self._ended.notify_all()
+            self.has_left_work_behind = bool(hanging)
+
+
+def _do_chore(name: str, chore: Callable[[], None]) -> None:
+    server = name.partition(" ")[2]
+    with structlog.contextvars.bound_contextvars(server=server, job=name):
+        _bounded(chore, _tell_chore)
 
 
 def _bounded(work: Callable[[], None], tell: Callable[[Failure], None]) -> None:
