@@ -607,6 +607,7 @@ def bench_over(
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
             holds=catalog.holds,
+            proofs=catalog.proofs,
             noticed=noticed,
             forbidden=(home,),
             now=clock,

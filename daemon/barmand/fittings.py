@@ -24,6 +24,7 @@ from barmand.outside.clock import local_now, monotonic
 from barmand.outside.held_backup import HeldBackup
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
+from barmand.outside.pg_verifybackup import PgVerifybackup
 from barmand.outside.postgres import Postgres
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
@@ -155,6 +156,10 @@ def receiver_of(server: ServerSettings, layout: Layout) -> PgReceivewal:
         layout.streaming,
         server.path_prefix,
     )
+
+
+def verifier_of(server: ServerSettings) -> PgVerifybackup:
+    return PgVerifybackup(server.path_prefix)
 
 
 def told(server: ServerSettings) -> dict[str, object]:

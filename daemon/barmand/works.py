@@ -21,6 +21,7 @@ from barmand.fittings import (
     primary_of,
     receiver_of,
     told,
+    verifier_of,
     wal_server_of,
 )
 from barmand.model.retention import Policy
@@ -35,6 +36,7 @@ from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
+from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -46,6 +48,7 @@ from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import TakeIn
+from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic
 from barmand.outside.wal_source import WalSource
@@ -179,6 +182,10 @@ class Works:
                 local_now,
             ),
             wal_health=wal_health,
+            verify=self._verify(),
+            make_manifest=MakeManifest(
+                self._layout, self._catalog.backups, self._catalog.holds, local_now, monotonic
+            ),
         )
 
     def _make_streaming(self) -> Streaming:
@@ -311,8 +318,22 @@ class Works:
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
             holds=self._catalog.holds,
+            proofs=self._catalog.proofs,
             noticed=self._noticed,
             forbidden=forbidden,
+            now=local_now,
+            monotonic=monotonic,
+        )
+
+    def _verify(self) -> Verify:
+        return Verify(
+            layout=self._layout,
+            wals=self._wals,
+            backups=self._catalog.backups,
+            holds=self._catalog.holds,
+            proofs=self._catalog.proofs,
+            noticed=self._noticed,
+            program=verifier_of(self._server),
             now=local_now,
             monotonic=monotonic,
         )

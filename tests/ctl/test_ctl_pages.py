@@ -37,13 +37,13 @@ def test_backups_are_a_table_of_one_line_each(tell: Tell) -> None:
     _, out, _ = tell("list-backups", BackupListReply(backups=views))
     assert out == (
         "SERVER         ID               NAME    STATUS            END"
-        "                        SIZE  WAL MISSING\n"
+        "                        SIZE  WAL MISSING  VERIFIED\n"
         "main           20260116T020500  -       WAITING_FOR_WALS  2026-01-16 02:09 +0100"
-        "  4.0 GiB            3\n"
+        "  4.0 GiB            3  -\n"
         "a-longer-name  20260116T020500  weekly  DONE              2026-01-16 02:09 +0100"
-        "  4.0 GiB            0\n"
+        "  4.0 GiB            0  -\n"
         "main           20260116T020500  -       QUEUED            -"
-        "                             -            -\n"
+        "                             -            -  -\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_one_backup_is_told_in_groups(tell: Tell) -> None:
     _, out, _ = tell("show-backup main last", BackupReply(backup=samples.backup(name="weekly")))
     told = facts(out)
     titles = [line for line in out.splitlines() if line and not line.startswith(" ")]
-    assert titles == ["Backup", "Times", "WAL", "Size", "PostgreSQL"]
+    assert titles == ["Backup", "Times", "WAL", "Size", "PostgreSQL", "Verification"]
     assert told["name"] == "weekly"
     assert told["queued"] == "2026-01-16 02:05:00 +0100"
     assert told["copy took"] == "3 min 4 s"

@@ -7,6 +7,7 @@ import argparse
 from barmand.ctl import backup_command, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
+from barmand.ctl.proof_commands import PROOF_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
 from barmand.ctl.wal_commands import WAL_COMMANDS
 from barmand.model.errors import UsageError
@@ -128,6 +129,7 @@ COMMANDS = {
     "check-backup": Command("look for its WAL now", _add_backup, _one_backup_params),
     "delete": Command("delete one backup", _add_backup, _one_backup_params),
     "restore": Command("lay a cluster out from a backup", _add_restore, _restore_params),
+    **PROOF_COMMANDS,
     **WAL_COMMANDS,
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,

@@ -18,6 +18,7 @@ from barmand.operations.check import Check
 from barmand.operations.delete import Delete
 from barmand.operations.fetch import Fetch
 from barmand.operations.list_files import ListFiles
+from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
 from barmand.operations.rebuild import Rebuild
@@ -25,6 +26,7 @@ from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.operations.slots import SlotKeeper
 from barmand.operations.streaming import Streaming
+from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.wal_source import WalSource
 from barmand.service.receivers import Source
@@ -77,6 +79,8 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+    verify: Verify
+    make_manifest: MakeManifest
 
     @property
     def watched(self) -> tuple[Path, ...]:

@@ -1,8 +1,9 @@
 """The one door through which work starts.
 
-Two kinds: jobs (backups, restores), a few at a time and each with a stop of its own; and chores
-(archiving passes, polls), on a small pool of their own so that WAL never queues behind a copy. A
-chore that is asked for while it waits is done once; asked for while it runs, once more after that.
+Two kinds: jobs (backups, restores; verifications, one after another on a thread of their own), a
+few at a time and each with a stop of its own; and chores (archiving passes, polls), on a small pool
+of their own so that WAL never queues behind a copy. A chore that is asked for while it waits is
+done once; asked for while it runs, once more after that.
 """
 
 import threading
@@ -59,6 +60,7 @@ class Runner:
         self._jobs: dict[Key, Job] = {}
         self._chores: dict[str, _Ring] = {}
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="worker")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="verifier")
         self._chore_pool = ThreadPoolExecutor(CHORE_THREADS, thread_name_prefix="chore")
         self.stopping = StopFlag()
 
@@ -82,6 +84,15 @@ class Runner:
         with self._lock:
             self._demand_open()
             return self._workers.submit(_bounded, work, _tell_job)
+
+    def submit_beside(self, work: Callable[[], None]) -> Future[None]:
+        """As `submit`, on the one thread for what reads a whole backup: backups never wait for it.
+
+        Raises Stopped.
+        """
+        with self._lock:
+            self._demand_open()
+            return self._reader.submit(_bounded, work, _tell_job)
 
     def perform(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
@@ -187,6 +198,7 @@ class Runner:
             for job in self._jobs.values():
                 job.stop.stop(reason)
         self._workers.shutdown(wait=True)
+        self._reader.shutdown(wait=True)
         self._chore_pool.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             self._jobs.clear()  # what is left never began: who waits for it need not any more

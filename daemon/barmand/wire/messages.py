@@ -76,6 +76,30 @@ class DamageView(Struct, frozen=True, kw_only=True):
     blocks: list[int]
 
 
+class FlawView(Struct, frozen=True, kw_only=True):
+    """What is wrong with one file of a backup; `blocks` where it is known which."""
+
+    file: str
+    what: str
+    blocks: list[int]
+
+
+class VerificationView(Struct, frozen=True, kw_only=True):
+    """What a look through a whole backup came to; `verdict`: whole, incomplete or damaged.
+
+    `flaws` names at most 1,000 (100 where it is shown with its backup); `flaw_count` counts all.
+    """
+
+    verified_at: datetime
+    verdict: str
+    flaw_count: int
+    flaws: list[FlawView]
+    notes: list[str]
+    """What could not be proved, and how it was looked at."""
+    bytes_read: int
+    seconds: float
+
+
 class GapView(Struct, frozen=True, kw_only=True):
     """Missing WAL; `state`: open, acknowledged, healed or obsolete (nothing older is kept)."""
 
@@ -137,6 +161,8 @@ class BackupView(Struct, frozen=True, kw_only=True):
     wal_gaps: list[GapView]
     """Missing WAL that a replay of this backup would come to."""
     damages: list[DamageView]
+    verification: VerificationView | None
+    """The last one; null for a backup that was never verified."""
     progress: ProgressView | None
     error: ErrorView | None
 
@@ -449,5 +475,14 @@ class FilesNote(Note, frozen=True, kw_only=True):
     paths: list[str]
 
 
-AnyNote = ProgressNote | BackupNote | ProblemNote | WarningNote | FilesNote
+class VerificationNote(Note, frozen=True, kw_only=True):
+    """One of several backups is verified."""
+
+    method = "verification"
+    server: str
+    backup_id: str
+    verification: VerificationView
+
+
+AnyNote = ProgressNote | BackupNote | ProblemNote | WarningNote | FilesNote | VerificationNote
 NOTES: tuple[type[AnyNote], ...] = AnyNote.__args__
