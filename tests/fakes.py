@@ -34,6 +34,7 @@ from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
+from barmand.operations.hands import Hands
 from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -42,7 +43,7 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
-from barmand.operations.taking_in import TakeIn
+from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.postgres import Identity, Readiness, Slot
 from barmand.storage.in_hand import InHand
@@ -528,6 +529,7 @@ def bench_over(
         wal_runs=catalog.wal_runs,
         branches=branches,
         now=clock,
+        hands=Hands(WORKERS),
     )
     archive = Archive(
         server="main",

@@ -11,6 +11,7 @@ from barmand.catalog.events import Events
 from barmand.model import packing as model_packing
 from barmand.model.calendar import CronSchedule
 from barmand.model.compression import Compression
+from barmand.model.masking import without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
 from barmand.model.secret import Conninfo
@@ -167,10 +168,18 @@ def told(server: ServerSettings) -> dict[str, object]:
     return {each.name: _word(getattr(server, each.name)) for each in fields(server)}
 
 
+def secrets_of(server: ServerSettings) -> frozenset[str]:
+    """Every password that its options hold: not to be shown by anybody."""
+    values = (getattr(server, each.name) for each in fields(server))
+    return frozenset().union(*(each.secrets for each in values if isinstance(each, Conninfo)))
+
+
 def _word(value: object) -> object:
     match value:
         case Conninfo():
             return value.masked
+        case str() if not isinstance(value, Enum):
+            return without_secrets(value)
         case CronSchedule():
             return value.text
         case Enum():

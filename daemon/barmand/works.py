@@ -20,6 +20,7 @@ from barmand.fittings import (
     postgres_of,
     primary_of,
     receiver_of,
+    secrets_of,
     told,
     verifier_of,
     wal_server_of,
@@ -34,6 +35,7 @@ from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
+from barmand.operations.hands import Hands
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
 from barmand.operations.make_manifest import MakeManifest
@@ -47,7 +49,7 @@ from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
-from barmand.operations.taking_in import TakeIn
+from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic
@@ -73,12 +75,13 @@ class Locks:
 @dataclass(frozen=True, slots=True)
 class Bells:
     """What asks for work on a server (an archiving pass, the removal of WAL that nobody needs),
-    and what tells of its receiver.
+    what tells of its receiver, and the hands that all servers share.
     """
 
     ring_archive: Callable[[str], None]
     ring_prune: Callable[[str], None]
     receivers: Receivers
+    hands: Hands = field(default_factory=lambda: Hands(WORKERS))
 
 
 class Works:
@@ -131,6 +134,7 @@ class Works:
             method=server.backup_method.value,
             conninfo=server.conninfo.masked,
             told_settings=told(server),
+            secrets=secrets_of(server),
             order=order_of(server),
             schedule=server.backup_schedule,
             schedule_grace=server.backup_schedule_grace,
@@ -252,6 +256,7 @@ class Works:
             wal_runs=catalog.wal_runs,
             branches=self._branches,
             now=local_now,
+            hands=self._bells.hands,
         )
         return Archive(
             server=self._name,

@@ -54,6 +54,13 @@ def _add_servers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_show_servers(parser: argparse.ArgumentParser) -> None:
+    _add_servers(parser)
+    parser.add_argument(
+        "--no-live", dest="live", action="store_false", help="do not ask PostgreSQL"
+    )
+
+
 def _add_perhaps_servers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "servers",
@@ -93,6 +100,10 @@ def _named(servers: list[str]) -> list[str]:
 
 def _servers_params(options: argparse.Namespace) -> Params:
     return {"servers": _named(options.servers)}
+
+
+def _show_params(options: argparse.Namespace) -> Params:
+    return {"servers": _named(options.servers), "live": options.live}
 
 
 def _perhaps_servers_params(options: argparse.Namespace) -> Params:
@@ -135,7 +146,7 @@ COMMANDS = {
     **STREAM_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
     "list-servers": Command("the servers", _nothing, _no_params),
-    "show-servers": Command("the settings in force", _add_servers, _servers_params),
+    "show-servers": Command("what is known of servers", _add_show_servers, _show_params),
     "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),
     "ping": Command("does the daemon answer?", _nothing, _no_params),
     "reload": Command("read the settings again", _nothing, _no_params),

@@ -6,7 +6,9 @@ from barmand.ctl.words import moment, size, span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from barmand.ctl.pages import View
+    from typing import Any
+
+    View = dict[str, Any]
 
 MOST_BLOCKS = 10
 MOST_FLAWS = 20

@@ -4,7 +4,7 @@ Frozen. A reload builds a new house and swaps one reference; running work keeps 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -59,6 +59,8 @@ class Kit:
     """With its password masked."""
     told_settings: Mapping[str, object]
     """Every option in force, secrets masked."""
+    secrets: frozenset[str] = field(repr=False)
+    """What nobody may see, to be hidden wherever it turns up."""
     order: Order
     schedule: CronSchedule | None
     schedule_grace: timedelta

@@ -398,14 +398,50 @@ class ListServers(Request, frozen=True, kw_only=True):
     result = ServersReply
 
 
+class ServerFacts(Struct, frozen=True, kw_only=True):
+    """What PostgreSQL tells of itself at this moment; null is what it did not tell."""
+
+    postgres_version: int
+    postgres_release: str
+    is_standby: bool
+    current_lsn: str | None
+    current_wal: str | None
+    timeline: int | None
+    system_id: str | None
+    data_directory: str | None
+    config_file: str | None
+    hba_file: str | None
+    ident_file: str | None
+    cluster_size_bytes: int | None
+    wal_segment_size_bytes: int | None
+    data_checksums: str | None
+    tablespaces: list[TablespaceView]
+    wal_level: str
+    archive_mode: str
+    archiving_fails: bool
+    role: str
+    reads_settings: bool
+    switches_wal: bool
+    starts_backups: bool
+    problems: list[str]
+
+
 class ServerDetails(Struct, frozen=True, kw_only=True):
-    """`settings` has every option in force, passwords masked."""
+    """`settings` has every option in force, passwords masked.
+
+    `facts` is null where PostgreSQL was not asked or did not answer; then `facts_problem` says why.
+    """
 
     server: str
     state: str
     problems: list[str]
     settings: dict[str, Any]
     system_id: str | None
+    backup_directory: str | None
+    done_backups: int
+    last_archived_wal: str | None
+    facts: ServerFacts | None
+    facts_problem: str | None
 
 
 class ServerDetailsReply(Reply, frozen=True, kw_only=True):
@@ -416,6 +452,8 @@ class ShowServers(Request, frozen=True, kw_only=True):
     method = "show-servers"
     is_look = True
     result = ServerDetailsReply
+    live: bool = True
+    """Ask PostgreSQL too."""
     servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
 
 
