@@ -137,11 +137,18 @@ def test_settings_in_force_are_told_by_name(tell: Tell) -> None:
         problems=[],
         settings={"jobs": 1, "archiver": True, "slot": None, "paths": ["/a", "/b"], "none": []},
         system_id="74",
+        backup_directory="/srv/main",
+        done_backups=2,
+        last_archived_wal=None,
+        facts=None,
+        facts_problem="nobody answers",
     )
     _, out, _ = tell("show-servers main", ServerDetailsReply(servers=[details]))
     assert out == (
-        "main\n  state:      active\n  problems:   none\n  system id:  74\n  archiver:   on\n"
-        "  jobs:       1\n  none:       -\n  paths:      /a\n              /b\n  slot:       -\n"
+        "main\n  state:         active\n  problems:      none\n  system id:     74\n"
+        "  backups done:  2\n  last WAL:      -\n  PostgreSQL:    nobody answers\n\n"
+        "settings of main\n  archiver:  on\n"
+        "  jobs:      1\n  none:      -\n  paths:     /a\n             /b\n  slot:      -\n"
     )
 
 

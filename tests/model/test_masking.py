@@ -5,7 +5,7 @@ import pytest
 from barmand.model.masking import hidden, without_secrets
 from barmand.model.secret import Conninfo
 
-SECRET = "Hunter2-Secret"
+SECRET = "Hunter2-Secret"  # noqa: S105 - it is made up
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from barmand.model.order import Checksums
 from barmand.model.pgdata import CONTROL_FILE, RelationFile
 from barmand.model.progress import Phase
 from barmand.operations.ports import Clock, Report, Seconds, Stop
-from barmand.operations.verify_copy import begin_of_checked, known_bad, plain_copy
+from barmand.operations.verify_copy import checked_span, known_bad, plain_copy
 from barmand.storage import control_file
 from barmand.storage.disk import Stop as DiskStop
 from barmand.storage.disk import at_the_disk
@@ -151,8 +151,8 @@ class _Summing:
             )
 
     def _pages(self, path: str) -> Pages | None:
-        relation, before = RelationFile.of(path), begin_of_checked(self.backup)
-        return None if relation is None or before is None else Pages(relation, before)
+        relation, during = RelationFile.of(path), checked_span(self.backup)
+        return None if relation is None or during is None else Pages(relation, during)
 
     def _progress(self, count: int) -> None:
         with self._lock:

@@ -19,6 +19,7 @@ from barmand.storage.packed import BASE, archive_in
 from barmand.storage.packed_proof import PackedProof
 from barmand.storage.plain_proof import PlainCopy, PlainProof
 from barmand.storage.promises import nothing_promised, promised
+from barmand.storage.reading import Span
 
 _BLOCKS_OF = 100
 """Damaged files that are read again, to tell which of their blocks it is."""
@@ -31,12 +32,12 @@ def plain_copy(layout: Layout, backup: Backup) -> PlainCopy:
     return PlainCopy(layout.data(backup.id), folders)
 
 
-def begin_of_checked(backup: Backup) -> int | None:
-    """Where it began, if its cluster had data checksums: what is older must be right."""
+def checked_span(backup: Backup) -> Span | None:
+    """Its beginning and end, if its cluster had data checksums: what is older must be right."""
     cluster, copied = backup.cluster, backup.copied
     if cluster is None or copied is None or cluster.data_checksums != "on":
         return None
-    return copied.begin_lsn
+    return Span(copied.begin_lsn, copied.end_lsn)
 
 
 def known_bad(backup: Backup) -> dict[str, frozenset[int]]:
@@ -73,7 +74,7 @@ class VerifyCopy:
         proof = PlainProof(
             copy,
             self.found,
-            begin_of_checked(self.backup),
+            checked_span(self.backup),
             known_bad(self.backup),
             self.stop,
             self.progress,
@@ -165,7 +166,7 @@ class VerifyCopy:
                 wanted,
                 has_manifest,
                 self.found,
-                begin_of_checked(self.backup),
+                checked_span(self.backup),
                 known_bad(self.backup),
                 self.stop,
                 self.progress,

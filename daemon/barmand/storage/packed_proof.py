@@ -10,20 +10,20 @@ from barmand.storage.disk import Stop
 from barmand.storage.findings import Findings
 from barmand.storage.packed import Archive
 from barmand.storage.promises import Promises
-from barmand.storage.reading import Pages, seen
+from barmand.storage.reading import Pages, Span, seen
 
 
 @dataclass(slots=True)
 class PackedProof:
     """`promises` is empty where there is no manifest; then pages and pg_control speak.
 
-    `before_lsn`: where the backup began, if its cluster had checksums.
+    `during`: the backup's beginning and end, if its cluster had checksums.
     """
 
     promises: Promises
     has_manifest: bool
     found: Findings
-    before_lsn: int | None
+    during: Span | None
     known_bad: Mapping[str, frozenset[int]]
     stop: Stop
     progress: Callable[[int], None]
@@ -80,6 +80,6 @@ class PackedProof:
             self.found.add(shown, "pages whose checksum is wrong", bad)
 
     def _pages(self, relation: RelationFile | None) -> Pages | None:
-        if relation is None or self.before_lsn is None:
+        if relation is None or self.during is None:
             return None
-        return Pages(relation, self.before_lsn)
+        return Pages(relation, self.during)

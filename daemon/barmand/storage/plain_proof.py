@@ -20,7 +20,7 @@ from barmand.storage.findings import Findings
 from barmand.storage.manifest import NAME
 from barmand.storage.pages import PAGE_BYTES
 from barmand.storage.promises import Promise, Promises
-from barmand.storage.reading import Pages, each_read, read_file
+from barmand.storage.reading import Pages, Span, each_read, read_file
 from barmand.storage.trees import files_below
 
 _NOT_PROMISED = frozenset({NAME, "postgresql.auto.conf", "recovery.signal", "standby.signal"})
@@ -67,14 +67,14 @@ class PlainCopy:
 
 @dataclass(frozen=True, slots=True)
 class PlainProof:
-    """`before_lsn`: where the backup began, if its cluster had checksums.
+    """`during`: the backup's beginning and end, if its cluster had checksums.
 
     `known_bad` are the blocks that were bad in the cluster itself, by path.
     """
 
     copy: PlainCopy
     found: Findings
-    before_lsn: int | None
+    during: Span | None
     known_bad: Mapping[str, frozenset[int]]
     stop: Stop
     progress: Progress
@@ -149,9 +149,9 @@ class PlainProof:
 
     def _pages(self, path: str) -> Pages | None:
         relation = RelationFile.of(path)
-        if relation is None or self.before_lsn is None:
+        if relation is None or self.during is None:
             return None
-        return Pages(relation, self.before_lsn)
+        return Pages(relation, self.during)
 
 
 class _Known:

@@ -26,11 +26,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """Where a backup began and ended (LSN)."""
+
+    begin_lsn: int
+    end_lsn: int
+
+
+@dataclass(frozen=True, slots=True)
 class Pages:
-    """Whose pages are judged, and how: only what was written before `before_lsn` must be right."""
+    """Whose pages are judged, and how: what was written during the backup may be torn."""
 
     relation: RelationFile
-    before_lsn: int
+    during: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +68,14 @@ def seen(
 ) -> Read:
     """What a file holds, told from its bytes as they come, in pieces of any size."""
     done, bad, rest = 0, list[int](), b""
+    begin, end = (pages.during.begin_lsn, pages.during.end_lsn) if pages else (0, 0)
     for piece in pieces:
         if digest is not None:
             digest.update(piece)
         if pages is not None:
             first = pages.relation.first_block + (done - len(rest)) // PAGE_BYTES
             whole = rest + piece if rest else piece
-            bad += [first + index for index in judge(whole, first, pages.before_lsn)]
+            bad += [first + index for index in judge(whole, first, begin, end)]
             rest = whole[len(whole) - len(whole) % PAGE_BYTES :]
         done += len(piece)
     return Read(done, digest.hex() if digest else "", tuple(bad))
