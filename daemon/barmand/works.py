@@ -12,6 +12,7 @@ from pathlib import Path
 from barmand.catalog.memory import Catalog
 from barmand.fittings import (
     batches_of,
+    host_of,
     keeper_of,
     layout_of,
     method_of,
@@ -135,6 +136,7 @@ class Works:
             conninfo=server.conninfo.masked,
             told_settings=told(server),
             secrets=secrets_of(server),
+            host=host_of(server),
             order=order_of(server),
             schedule=server.backup_schedule,
             schedule_grace=server.backup_schedule_grace,

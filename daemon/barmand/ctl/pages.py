@@ -7,6 +7,7 @@ from barmand.ctl.words import (
     gap_words,
     minute,
     moment,
+    ordinal,
     progress_words,
     size,
     size_exactly,
@@ -52,7 +53,7 @@ def backup_list(result: View) -> Page:
             backup["server"],
             backup["backup_id"],
             told(backup["name"]),
-            backup["status"] + _marks(backup),
+            _status(backup),
             minute(backup["end_time"]),
             size(backup["size_bytes"]),
             told(backup["missing_wal_count"]),
@@ -74,6 +75,13 @@ def _marks(backup: View) -> str:
 def _verified(backup: View) -> str:
     verification = backup["verification"]
     return moment(verification["verified_at"], "%Y-%m-%d") if verification else "-"
+
+
+def _status(backup: View) -> str:
+    queued = (backup["progress"] or {}).get("queued")
+    if backup["status"] == "QUEUED" and queued:
+        return f"QUEUED ({ordinal(queued['position'])} of {queued['count']})"
+    return str(backup["status"]) + _marks(backup)
 
 
 def one_backup(result: View) -> Page:

@@ -23,17 +23,14 @@ T = TypeVar("T")
 
 
 def awaited(
-    runner: Runner, key: Key, work: Callable[[Job], T], *, apart: bool, tells: bool = True
+    runner: Runner, key: Key, work: Callable[[Job], T], *, tells: bool = True
 ) -> Generator[AnyNote | None, None, T]:
-    """Have `work` done by the runner; notes on its progress, then its result or its failure.
+    """Have `work` done at once; notes on its progress, then its result or its failure.
 
-    `apart`: on the chores' pool, where it does not wait behind copies. Not `tells`: no notes.
+    Not `tells`: no notes.
     """
     awaited_for = Awaited(key, runner.enlist(key), work)
-    if apart:
-        runner.apart(awaited_for.job, awaited_for.perform)
-    else:
-        runner.submit(lambda: runner.perform(awaited_for.job, awaited_for.perform))
+    runner.apart(awaited_for.job, awaited_for.perform)
     return (yield from awaited_for.followed(runner, tells=tells))
 
 
@@ -98,7 +95,6 @@ def restored(
         runner,
         Key("restore", backup.server, backup.id),
         lambda job: kit.restore.run(plan, stop=job.stop, report=runner.reporter(job)),
-        apart=False,
     )
     for words in done.warnings:
         yield WarningNote(server=kit.name, message=words)

@@ -61,6 +61,8 @@ class Kit:
     """Every option in force, secrets masked."""
     secrets: frozenset[str] = field(repr=False)
     """What nobody may see, to be hidden wherever it turns up."""
+    host: str
+    """The machine whose servers share max_parallel_backups_per_host."""
     order: Order
     schedule: CronSchedule | None
     schedule_grace: timedelta

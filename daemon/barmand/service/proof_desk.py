@@ -65,8 +65,8 @@ class ProofDesk:
                 pending.append((found, self._enlist(house.kit(kit), found, who)))
             except Failure as failure:
                 yield self._problem(results, kit, found.id, failure)
-        if pending:
-            self.runner.submit_beside(lambda: self._perform([each for _, each in pending]))
+        for _, each in pending:
+            self.runner.queue_reading(each.job, each.perform)
         for backup, each in pending:
             yield from self._follow(backup, each, results)
         yield VerifiedReply(backups=results, exit_code=_exit_code(results))
@@ -98,10 +98,6 @@ class ProofDesk:
             return kit.verify.run(backup, actor=who, stop=job.stop, report=report)
 
         return Awaited(key, self.runner.enlist(key), work)
-
-    def _perform(self, pending: list[Awaited[Proof]]) -> None:
-        for each in pending:
-            self.runner.perform(each.job, each.perform)
 
     def _follow(
         self, backup: Backup, each: Awaited[Proof], results: list[VerifiedBackup]
@@ -142,7 +138,7 @@ class ProofDesk:
                 backup, checksums, stop=job.stop, report=self.runner.reporter(job)
             ),
         )
-        self.runner.submit_beside(lambda: self.runner.perform(each.job, each.perform))
+        self.runner.queue_reading(each.job, each.perform)
         made = yield from each.followed(self.runner)
         yield ManifestReply(
             server=backup.server,
