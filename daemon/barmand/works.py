@@ -21,7 +21,9 @@ from barmand.fittings import (
     postgres_of,
     primary_of,
     receiver_of,
+    secrets_of,
     told,
+    verifier_of,
     wal_server_of,
 )
 from barmand.model.retention import Policy
@@ -42,6 +44,7 @@ from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
+from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -53,6 +56,7 @@ from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import WORKERS, TakeIn
+from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic, reading
 from barmand.outside.wal_source import WalSource
@@ -138,6 +142,7 @@ class Works:
             method=server.backup_method.value,
             conninfo=server.conninfo.masked,
             told_settings=told(server),
+            secrets=secrets_of(server),
             host=host_of(server),
             order=order_of(server),
             schedule=server.backup_schedule,
@@ -201,6 +206,10 @@ class Works:
             ),
             wal_health=wal_health,
             is_current=lambda: self._bells.find_kit(self._name) is kit,
+            verify=self._verify(),
+            make_manifest=MakeManifest(
+                self._layout, self._catalog.backups, self._catalog.holds, local_now, monotonic
+            ),
         )
         return kit
 
@@ -331,6 +340,7 @@ class Works:
             wal_runs=catalog.wal_runs,
             holds=catalog.holds,
             servers=catalog.servers,
+            proofs=catalog.proofs,
             clock_watches=catalog.clock_watches,
             rules=Rules(
                 policy=server.retention_policy,
@@ -366,8 +376,22 @@ class Works:
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
             holds=self._catalog.holds,
+            proofs=self._catalog.proofs,
             noticed=self._noticed,
             forbidden=forbidden,
+            now=local_now,
+            monotonic=monotonic,
+        )
+
+    def _verify(self) -> Verify:
+        return Verify(
+            layout=self._layout,
+            wals=self._wals,
+            backups=self._catalog.backups,
+            holds=self._catalog.holds,
+            proofs=self._catalog.proofs,
+            noticed=self._noticed,
+            program=verifier_of(self._server),
             now=local_now,
             monotonic=monotonic,
         )

@@ -83,6 +83,7 @@ _DONE = BackupView(
     missing_wal_count=0,
     wal_gaps=[],
     damages=[],
+    verification=None,
     progress=None,
     error=None,
 )

@@ -363,6 +363,14 @@ def test_one_that_lacks_wal_makes_no_sound_backup_go() -> None:
     assert "is missing" in verdicts[1].why
 
 
+def test_one_that_was_found_damaged_makes_no_sound_backup_go() -> None:
+    two = [made(1), made(2)]
+    known = Known(damaged={two[1].id})
+    verdicts = judge(two, Rules(policy=Redundancy(1)), known, NOW)
+    assert words(verdicts) == ["VALID", "VALID"]
+    assert "found it damaged" in verdicts[1].why
+
+
 def test_one_in_use_stays_and_says_so() -> None:
     two = [made(1), made(2)]
     verdicts = judged(two, Redundancy(1), held=frozenset({two[0].id}))

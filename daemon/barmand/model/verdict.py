@@ -5,7 +5,8 @@ What counts, in all of it:
 - Newer is what comes later in our own sequence (ids only grow), whatever cluster or timeline it is
   of. Where PostgreSQL's positions on one timeline of one cluster contradict that, neither of the
   two counts as newer, and so neither makes the other go.
-- A backup with bad pages, or that lacks WAL of its own, makes no sound one go; only such as itself.
+- A backup with bad pages, that lacks WAL of its own, or that a verification found damaged, makes no
+  sound one go; only such as itself.
 - A kept one counts for redundancy as any other. One that is kept standalone does not serve a
   recovery window: the WAL behind it goes.
 """
@@ -54,6 +55,8 @@ class Known:
     """Somebody reads them."""
     lacking: AbstractSet[str] = frozenset()
     """WAL of their own is gone."""
+    damaged: AbstractSet[str] = frozenset()
+    """The last verification found so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,11 +264,13 @@ class _Court:
 
     def _is_sound(self, backup: Backup) -> bool:
         is_clean = backup.copied is not None and not backup.copied.damages
-        return is_clean and backup.id not in self.known.lacking
+        return is_clean and backup.id not in self.known.lacking | self.known.damaged
 
     def _not_sound(self, backup: Backup) -> str:
         if backup.id in self.known.lacking:
             return "; WAL that it needs is missing, so it makes no older one go"
+        if backup.id in self.known.damaged:
+            return "; a verification found it damaged, so it makes no older one go"
         if not self._is_sound(backup):
             return "; it has bad pages, so it makes no older one without them go"
         return ""

@@ -10,6 +10,7 @@ from datetime import datetime
 from barmand.catalog.backups import Backups
 from barmand.catalog.clock_watches import ClockWatches
 from barmand.catalog.holds import Holds
+from barmand.catalog.proofs import Proofs
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Status
@@ -36,6 +37,7 @@ class Judging:
     wal_runs: WalRuns
     holds: Holds
     servers: Servers
+    proofs: Proofs
     clock_watches: ClockWatches
     rules: Rules
     now: Clock
@@ -102,5 +104,8 @@ class Judging:
             and missing(needed, held)
         }
         return Known(
-            keeps=self.keeps(backups), held=self.holds.of_server(self.server), lacking=lacking
+            keeps=self.keeps(backups),
+            held=self.holds.of_server(self.server),
+            lacking=lacking,
+            damaged=self.proofs.damaged(self.server),
         )
