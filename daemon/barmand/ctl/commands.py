@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import backup_command, values
+from barmand.ctl import backup_command, completion, values
 from barmand.ctl.command import Command
-from barmand.ctl.completion import COMPLETION_COMMANDS
 from barmand.ctl.door_commands import DOOR_COMMANDS
 from barmand.ctl.proof_commands import PROOF_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
@@ -142,7 +141,7 @@ def _restore_params(options: argparse.Namespace) -> Params:
     }
 
 
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
     "backup": Command("take base backups", backup_command.add_options, _backup_params),
     "cancel": Command("stop a running backup", _add_perhaps_backup, _one_backup_params),
     "list-backups": Command("the backups", _add_list_backups, _perhaps_servers_params),
@@ -160,7 +159,7 @@ COMMANDS = {
     "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),
     "ping": Command("does the daemon answer?", _nothing, _no_params),
     "reload": Command("read the settings again", _nothing, _no_params),
-    **COMPLETION_COMMANDS,
+    "completion": completion.command(lambda: COMMANDS),
 }
 
 HELP = Command("this page, or the words of one COMMAND", _nothing, _no_params)

@@ -6,11 +6,12 @@ import argparse
 import sys
 
 from barmand.ctl.command import Command
+from barmand.ctl.screen import complain
 from barmand.model.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from barmand.ctl.asked import Asked
     from barmand.ctl.command import Params
@@ -53,13 +54,17 @@ def _no_params(_options: argparse.Namespace) -> Params:
     return {}
 
 
-def _act(asked: Asked) -> int:
-    from barmand.ctl.commands import COMMANDS  # noqa: PLC0415 - that table has this command
+def command(all_commands: Callable[[], Mapping[str, Command]]) -> Command:
+    """`all_commands` has this one too, so it is asked later."""
 
-    if asked.format == "json":
-        raise UsageError("completion prints a script, not a document")
-    sys.stdout.write(script(asked.options.shell, COMMANDS))
-    return 0
+    def act(asked: Asked) -> int:
+        if asked.format == "json":
+            complain("completion prints a script, not a document")
+            return UsageError.exit_code
+        sys.stdout.write(script(asked.options.shell, all_commands()))
+        return 0
+
+    return Command("a script for your shell", _add, _no_params, act)
 
 
 def script(shell: str, commands: Mapping[str, Command]) -> str:
@@ -99,8 +104,3 @@ def _fish(meanings: Mapping[str, str], options: Mapping[str, list[str]]) -> str:
         lines += [f"{seen} -l {option.removeprefix('--')}" for option in options[name]]
         lines.append(f"{seen} -a '{_FISH_SERVERS}'")
     return "\n".join(lines) + "\n"
-
-
-COMPLETION_COMMANDS = {
-    "completion": Command("a script for your shell", _add, _no_params, _act),
-}
