@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class ConsoleView:
     def __init__(self, asked: Asked) -> None:
         self._method = asked.method
+        self._is_minimal: bool = getattr(asked.options, "minimal", False)
         self._watch = Watch(asked.method, asked.params)
         self._screen = Screen()
         self._story = Story(self._screen)
@@ -42,6 +43,8 @@ class ConsoleView:
             self._none_verified(result)
         elif self._method == "diagnose":
             print_document(result["diagnosis"])
+        elif self._is_minimal and self._method in _NAMES:
+            self._screen.pour(iter(_NAMES[self._method](result)))
         elif self._method == "list-files":
             self._screen.pour(self._files.paths())
         elif self._method in _SENTENCES:
@@ -118,6 +121,12 @@ def _restored(restored: Message) -> list[str]:
         f"{what} in {span(restored['seconds'])}; recovery goes to: {restored['target']}",
     ]
 
+
+_NAMES = {
+    "list-backups": lambda result: [each["backup_id"] for each in result["backups"]],
+    "list-servers": lambda result: [each["server"] for each in result["servers"]],
+}
+"""With --minimal; `replication-status` has its own."""
 
 _SENTENCES = {
     "ping": _ping,
