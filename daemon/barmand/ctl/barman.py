@@ -30,7 +30,6 @@ COMMANDS = {
     "config-update": _SETTINGS,
     "lock-directory-cleanup": "barmand leaves no lock files: its locks end with its process.",
     "cron": _BY_ITSELF,
-    "keep": "Barman's marks are heeded: `barman keep` on the same barman_home sets them.",
     "list-processes": "`barmanctl status` tells what is under way.",
     "terminate-process": "`barmanctl cancel SERVER [BACKUP]` stops a backup, `barmanctl receive-wal"
     " SERVER --stop` the WAL receiver.",

@@ -24,7 +24,7 @@ GROUPS = {
         *("check-wal-archive", "rebuild"),
     ),
     "called by PostgreSQL": ("wal-push", "put-wal", "get-wal"),
-    "the daemon": ("ping", "reload", "diagnose", "help", "completion"),
+    "the daemon": ("ping", "reload", "trust-clock", "diagnose", "help", "completion"),
 }
 _OTHERS = "others"
 
