@@ -12,11 +12,13 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
+from barmand.model.backup import Backup
 from barmand.model.errors import Failure, StorageFailed
 from barmand.model.event import Event
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
 from barmand.service import journal, systemd
+from barmand.service.alone import alone
 from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
@@ -24,7 +26,7 @@ from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.receivers import Receivers
-from barmand.service.runner import Runner
+from barmand.service.runner import Key, Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.signals import Signals
 from barmand.service.status_line import status_line
@@ -70,7 +72,13 @@ class Daemon:
         ring_archive = partial(self._chores.ring, "archive")
         self._watcher = Watcher(ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
+        bells = Bells(
+            ring_archive,
+            self._ring_retention,
+            self._find_kit,
+            self._delete_alone,
+            self._receivers,
+        )
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -174,6 +182,9 @@ class Daemon:
         """What stays and what goes may be another now: backups, and WAL."""
         self._chores.ring("retention", server)
         self._chores.ring("prune", server)
+
+    def _delete_alone(self, backup: Backup, delete: Callable[[], int]) -> int:
+        return alone(self._runner, Key("delete", backup.server, backup.id), delete)
 
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)

@@ -26,6 +26,7 @@ from barmand.fittings import (
     verifier_of,
     wal_server_of,
 )
+from barmand.model.backup import Backup
 from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
 from barmand.operations.accounts import Accounts
@@ -87,6 +88,7 @@ class Bells:
     ring_archive: Callable[[str], None]
     ring_retention: Callable[[str], None]
     find_kit: Callable[[str], Kit | None]
+    delete_alone: Callable[[Backup, Callable[[], int]], int]
     receivers: Receivers
     hands: Hands = field(default_factory=lambda: Hands(WORKERS))
 
@@ -351,7 +353,16 @@ class Works:
             reading=reading,
             ask_postgres=self._postgres.moment,
         )
-        return Expire(self._name, judging, keep, delete, catalog.backups, catalog.events, local_now)
+        return Expire(
+            server=self._name,
+            judging=judging,
+            keeping=keep,
+            delete=delete,
+            alone=self._bells.delete_alone,
+            backups=catalog.backups,
+            events=catalog.events,
+            now=local_now,
+        )
 
     def _take(self, check: Check) -> TakeBackup:
         primary = primary_of(self._server)
