@@ -9,7 +9,7 @@ from pathlib import Path
 from barmand.catalog.backups import Backups
 from barmand.catalog.events import Events
 from barmand.model import packing as model_packing
-from barmand.model.calendar import CronSchedule
+from barmand.model.calendar import ScheduleLine
 from barmand.model.compression import Compression
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
@@ -166,7 +166,7 @@ def _word(value: object) -> object:
     match value:
         case Conninfo():
             return value.masked
-        case CronSchedule():
+        case ScheduleLine():
             return value.text
         case Enum():
             return value.value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from barmand.ctl import stream_pages, wal_pages
+from barmand.ctl import schedule_pages, stream_pages, wal_pages
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen
 from barmand.ctl.story import Story
@@ -70,6 +70,7 @@ def _page(method: str, result: Message) -> Page:
         "show-servers": server_pages.server_details,
         "status": server_pages.status,
         **wal_pages.PAGES,
+        **schedule_pages.PAGES,
         **stream_pages.PAGES,
     }[method](result)
 
@@ -117,5 +118,6 @@ _SENTENCES = {
     "delete": _deleted,
     "restore": _restored,
     **wal_pages.SENTENCES,
+    **schedule_pages.SENTENCES,
     **stream_pages.SENTENCES,
 }

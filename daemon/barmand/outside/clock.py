@@ -1,6 +1,7 @@
 """Now."""
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 
 
@@ -12,3 +13,27 @@ def local_now() -> datetime:
 def monotonic() -> float:
     """Seconds that never go back: for durations."""
     return time.monotonic()
+
+
+class WallClock:
+    """Notices that the wall clock was set, or the machine slept, by the one that never goes back.
+
+    A clock that is brought to the right time little by little goes on unnoticed.
+    """
+
+    LEAST_SECONDS = 2.0
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall = wall
+        self._steady = steady
+        self._apart = wall() - steady()
+
+    def jump(self) -> float:
+        """By how many seconds since the last time; 0 where it was not."""
+        apart = self._wall() - self._steady()
+        jump, self._apart = apart - self._apart, apart
+        return jump if abs(jump) >= self.LEAST_SECONDS else 0.0

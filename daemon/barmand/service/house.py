@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from barmand.model.calendar import CronSchedule
+from barmand.model.calendar import ScheduleLine
 from barmand.model.errors import ConfigInvalid, NotFound, Refused
 from barmand.model.order import Order
 from barmand.operations.accounts import Accounts
@@ -58,7 +58,7 @@ class Kit:
     told_settings: Mapping[str, object]
     """Every option in force, secrets masked."""
     order: Order
-    schedule: CronSchedule | None
+    schedule: tuple[ScheduleLine, ...]
     schedule_grace: timedelta
     layout: Layout
     source: Source | None

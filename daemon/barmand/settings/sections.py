@@ -10,6 +10,7 @@ from typing import Any
 from barmand.model.compression import Compression
 from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.model.packing import Packer, packing_of
+from barmand.settings import schedule_lines
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     NOT_CARRIED,
@@ -82,7 +83,8 @@ class Section:
 
     def _read(self, option: Option, entry: Entry) -> None:
         try:
-            refuse_unreadable(entry.text)
+            if not option.kind.has_lines:
+                refuse_unreadable(entry.text)
             self.values[option.key] = option.read(entry.text)
         except ValueError as error:
             self.problems.append(entry.problem(option.key, str(error)))
@@ -131,6 +133,7 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
             _judge_foreign(server, key)
     _refuse_unsafe(server)
     _judge_method(server)
+    _judge_schedule(server)
     _judge_compression(server)
     _judge_packing(server)
     _judge_archivers(server)
@@ -162,6 +165,8 @@ def _judge_foreign(section: Section, key: str) -> None:
 
 
 def _unknown(key: str) -> str:
+    if key[0] in "@*0123456789":
+        return "is no option: the lines of a schedule have no comment or empty line between them"
     close = get_close_matches(key, [*_DAEMON, *_SERVER, *NOT_CARRIED], n=1, cutoff=0.7)
     return f"unknown option, did you mean {close[0]}?" if close else "unknown option"
 
@@ -204,6 +209,17 @@ def _judge_postgres(server: Section) -> None:
     limit = values.get("bandwidth_limit")
     if limit is not None and not MIN_RATE <= limit <= MAX_RATE:
         server.problem("bandwidth_limit", f"pg_basebackup takes {MIN_RATE} to {MAX_RATE} KiB/s")
+
+
+def _judge_schedule(server: Section) -> None:
+    values = server.values
+    if not {"backup_method", "backup_schedule"} <= values.keys():
+        return  # what could not be read is the problem to tell
+    lines, method = values["backup_schedule"], values["backup_method"].value
+    for words in schedule_lines.problems_of(lines, method):
+        server.problem("backup_schedule", words)
+    for words in schedule_lines.warnings_of(lines, method):
+        server.warn("backup_schedule", words)
 
 
 def _judge_compression(server: Section) -> None:
