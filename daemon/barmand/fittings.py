@@ -11,8 +11,11 @@ from barmand.catalog.events import Events
 from barmand.model import packing as model_packing
 from barmand.model.calendar import ScheduleLine
 from barmand.model.compression import Compression
+from barmand.model.errors import ConfigInvalid
+from barmand.model.masking import without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
+from barmand.model.retention_policy import RecoveryWindow, Redundancy
 from barmand.model.secret import Conninfo
 from barmand.operations.archive import Batches
 from barmand.operations.by_files import ByFiles
@@ -24,10 +27,14 @@ from barmand.outside.clock import local_now, monotonic
 from barmand.outside.held_backup import HeldBackup
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
-from barmand.outside.postgres import Postgres
+from barmand.outside.pg_verifybackup import PgVerifybackup
+from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
 from barmand.storage.layout import Layout
+
+LOCAL = "localhost"
+"""Of servers that are reached by a Unix socket."""
 
 
 def order_of(server: ServerSettings) -> Order:
@@ -118,6 +125,21 @@ def copier_of(server: ServerSettings) -> FileCopier:
     )
 
 
+def host_of(server: ServerSettings) -> str:
+    """Whose disks and network a backup of this server loads, in one spelling."""
+    if server.database_host is not None:
+        return server.database_host
+    words = shlex.split(server.ssh_command or "")
+    if server.backup_method is BackupMethod.RSYNC and words:
+        return words[-1].rpartition("@")[2].casefold()
+    try:
+        found = parse_conninfo(server.conninfo)
+    except ConfigInvalid:  # told where it is connected with
+        return server.name
+    host = str(found.get("host") or found.get("hostaddr") or LOCAL)
+    return LOCAL if host.startswith(("/", "@")) else host.casefold()
+
+
 def primary_of(server: ServerSettings) -> Postgres | None:
     """Where WAL is switched when the backup is a standby's."""
     conninfo = server.primary_conninfo
@@ -157,20 +179,32 @@ def receiver_of(server: ServerSettings, layout: Layout) -> PgReceivewal:
     )
 
 
+def verifier_of(server: ServerSettings) -> PgVerifybackup:
+    return PgVerifybackup(server.path_prefix)
+
+
 def told(server: ServerSettings) -> dict[str, object]:
     """Every option in force, in words that JSON has; a connection shows no password."""
     return {each.name: _word(getattr(server, each.name)) for each in fields(server)}
+
+
+def secrets_of(server: ServerSettings) -> frozenset[str]:
+    """Every password that its options hold: not to be shown by anybody."""
+    values = (getattr(server, each.name) for each in fields(server))
+    return frozenset().union(*(each.secrets for each in values if isinstance(each, Conninfo)))
 
 
 def _word(value: object) -> object:
     match value:
         case Conninfo():
             return value.masked
+        case str() if not isinstance(value, Enum):
+            return without_secrets(value)
         case ScheduleLine():
             return value.text
         case Enum():
             return value.value
-        case Path():
+        case Path() | Redundancy() | RecoveryWindow():
             return str(value)
         case timedelta():
             return value.total_seconds()

@@ -26,13 +26,14 @@ from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.signals import Signals
+from barmand.service.status_line import status_line
 from barmand.service.wal_desk import WalDesk
 from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder, at_next_start, rights_of
+from barmand.wiring import Builder, at_next_start, limits_of, rights_of
 from barmand.works import Bells
 
 log = structlog.get_logger()
@@ -54,7 +55,7 @@ class Daemon:
         self._reloading = threading.Lock()
         self._lock = StateLock(daemon.state_directory)
         self._catalog = open_catalog(daemon.state_directory / STATE_FILE)
-        self._runner = Runner(daemon.max_parallel_backups)
+        self._runner = Runner(limits_of(daemon))
         self._receivers = Receivers(
             self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
         )
@@ -72,7 +73,7 @@ class Daemon:
             start_backup=lambda *due: timed_backups.start(self._desk, *due),
             tell=partial(timed_backups.tell, self._catalog.events),
         )
-        bells = Bells(ring_archive, partial(self._chores.ring, "prune"), self._receivers)
+        bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -168,7 +169,15 @@ class Daemon:
         """Deletions under way; then the archive, which has one pass at a time."""
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
-        self._chores.ring("prune", kit.name)
+        self._ring_retention(kit.name)
+
+    def _ring_retention(self, server: str) -> None:
+        """What stays and what goes may be another now: backups, and WAL."""
+        self._chores.ring("retention", server)
+        self._chores.ring("prune", server)
+
+    def _find_kit(self, server: str) -> Kit | None:
+        return self._desk.house.kits.get(server)
 
     def _watch_again(self) -> None:
         """Folders that are there again, with their file system say."""
@@ -207,6 +216,7 @@ class Daemon:
             self._serve(house)
         finally:
             systemd.ready()
+        self._runner.limit(limits_of(settings.daemon))
         journal.configure(settings.daemon.log_level.value)
         log.info("settings read again", servers=len(house.kits), put_aside=sorted(house.broken))
         _tell_problems(house)
@@ -237,22 +247,10 @@ class Daemon:
             log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
 
     def _tell_status(self) -> None:
-        line = self._status_line()
+        line = status_line(self._runner.all_progress(), len(self._desk.house.kits))
         if line != self._told_status:
             self._told_status = line
             systemd.status(line)
-
-    def _status_line(self) -> str:
-        under_way = [
-            f"{key.deed} {key.server} {key.backup_id}: {progress.phase.value}"
-            + (
-                f" {progress.bytes_done * 100 // progress.bytes_total}%"
-                if progress.bytes_done is not None and progress.bytes_total
-                else ""
-            )
-            for key, progress in self._runner.all_progress()
-        ]
-        return "; ".join(under_way) or f"{len(self._desk.house.kits)} servers, nothing under way"
 
 
 def _rebuild(kit: Kit) -> None:

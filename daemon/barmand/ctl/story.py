@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from barmand.ctl.words import size, span, wals
+from barmand.ctl.proof_pages import verified
+from barmand.ctl.words import progress_words, size, span, wals
 from barmand.model.errors import WaitTimeout
 
 TYPE_CHECKING = False
@@ -29,6 +30,10 @@ class Story:
                 self._tell_backup(told["backup"])
             case "problem":
                 self._tell_problem(told["server"], told["error"])
+            case "verification":
+                who = f"{told['server']} {told['backup_id']}"
+                for line in verified(who, told["verification"]):
+                    self._screen.say(line)
             case "warning":
                 about = f"{told['server']}: " if told["server"] else ""
                 self._screen.complain(f"warning: {about}{told['message']}")
@@ -56,6 +61,9 @@ class Story:
         who = " ".join(key)
         if now == "FAILED":
             self._tell_failure(who, backup["error"])
+            return
+        if now == "QUEUED" and (backup["progress"] or {}).get("queued"):
+            self._screen.say(f"{who}: {progress_words(backup['progress'])}")
             return
         if now in ("WAITING_FOR_WALS", "DONE") and before != "WAITING_FOR_WALS":
             self._screen.say(f"{who}: {_copied(backup)}")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from barmand.model.queueing import Place
+
 
 class Phase(StrEnum):
     QUEUED = "queued"
@@ -12,6 +14,8 @@ class Phase(StrEnum):
     SYNCING = "syncing to disk"
     CLOSING = "closing the last segment"
     WAITING_FOR_WAL = "waiting for WAL"
+    VERIFYING = "verifying"
+    SUMMING = "summing its files"
     RETRYING = "pausing before the next attempt"
 
 
@@ -24,6 +28,8 @@ class Progress:
     bytes_total: int | None = None
     """An estimate: PostgreSQL counts its files before it sends them."""
     elapsed: float = 0.0
+    place: Place | None = None
+    """In the queue, while it waits there."""
 
     @property
     def bytes_per_second(self) -> float | None:

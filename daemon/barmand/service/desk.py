@@ -17,12 +17,15 @@ from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.house import House, Kit
+from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
+from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.schedule_desk import ScheduleDesk
-from barmand.service.views import backup_view
+from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
     AnyNote,
@@ -49,6 +52,7 @@ from barmand.wire.messages import (
     WarningNote,
 )
 from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
@@ -80,10 +84,14 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
+        if isinstance(request, KeepRequest):
+            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
         if isinstance(request, ScheduleRequest):
             return self.timed.answer(request, self.house)
+        if isinstance(request, ProofRequest):
+            return ProofDesk(self.runner, self.looking).answer(request, self.house, who)
         return self._answer(request, who)
 
     def _answer(self, request: OwnRequest, who: str) -> Answer:
@@ -130,14 +138,17 @@ class Desk:
             )
             return backup, self.runner.enlist(_key(backup))
 
-    def begin(self, queued: Sequence[tuple[Kit, Backup, Job]], wish: Wish) -> None:
-        """Take queued backups one after another, on one worker."""
-
-        def take_all() -> None:
-            for kit, backup, job in queued:
-                self.runner.perform(job, _taking(kit, backup, wish, self.runner))
-
-        self.runner.submit(take_all)
+    def begin(
+        self, queued: Sequence[tuple[Kit, Backup, Job]], wish: Wish, request: str | None = None
+    ) -> None:
+        """Take queued backups when their turn comes; what has one `request` shares its turns."""
+        for kit, backup, job in queued:
+            self.runner.queue(
+                job,
+                _taking(kit, backup, wish, self.runner),
+                host=kit.host,
+                request=request or f"{queued[0][1].server} {queued[0][1].id}",
+            )
 
     def fail_lost(self) -> None:
         """A row whose worker is gone (its last write met a full disk, say) must not stay active."""
@@ -191,15 +202,18 @@ class Desk:
         # A cancel answers once the work has ended, as a rule: programs get their grace.
         self.runner.wait_for_end(key, CANCEL_SECONDS)
         backup = self.catalog.backups.get(backup.server, backup.id)
-        keep, progress = keep_known(backup, self.house), self.runner.progress(key)
-        return BackupReply(backup=backup_view(backup, self.catalog, progress, keep=keep))
+        standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
+        return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or its restore, if that is what runs), else the server's active one."""
+        """The backup named (or what reads it, if that is what runs), else the active one."""
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            key = Key("restore", backup.server, backup.id)
-            return backup, key if self.runner.has(key) else _key(backup)
+            for deed in ("restore", VERIFICATION, MANIFEST):
+                key = Key(deed, backup.server, backup.id)
+                if self.runner.has(key):
+                    return backup, key
+            return backup, _key(backup)
         for backup in self.catalog.backups.of_server(request.server):
             if backup.status in ACTIVE:
                 return backup, _key(backup)
@@ -218,7 +232,6 @@ class Desk:
             self.runner,
             Key("delete", backup.server, backup.id),
             lambda job: kit.delete.run(backup, actor=who, stop=job.stop),
-            apart=True,
         )
         yield DeletedReply(server=backup.server, backup_id=backup.id, removed_wals=removed)
 

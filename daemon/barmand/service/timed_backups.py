@@ -15,7 +15,7 @@ def start(desk: Desk, server: str, line: ScheduleLine, _due: datetime) -> str:
     """The id of the backup that is queued now. Raises Refused while another one is under way."""
     kit = desk.house.working_kit(server)
     backup, job = desk.queue(kit, name=line.name, who=REQUESTER, shares_name=True)
-    desk.begin([(kit, backup, job)], line.wish)
+    desk.begin([(kit, backup, job)], line.wish, REQUESTER)
     return backup.id
 
 

@@ -74,6 +74,20 @@ def read(text: str) -> tuple[ScheduleLine, ...]:
     return tuple(lines)
 
 
+def judge(
+    values: Mapping[str, Any],
+    problem: Callable[[str, str], None],
+    warn: Callable[[str, str], None],
+) -> None:
+    """What the lines ask of a server's method, once both could be read."""
+    if {"backup_method", "backup_schedule"} <= values.keys():
+        lines, method = values["backup_schedule"], values["backup_method"].value
+        for words in problems_of(lines, method):
+            problem("backup_schedule", words)
+        for words in warnings_of(lines, method):
+            warn("backup_schedule", words)
+
+
 def problems_of(lines: Sequence[ScheduleLine], method: str) -> list[str]:
     """What the server's method cannot do of what the lines ask for, as `backup` would say it."""
     found = []

@@ -10,6 +10,7 @@ from typing import Any
 from barmand.model.compression import Compression
 from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.model.packing import Packer, packing_of
+from barmand.model.retention_policy import Redundancy
 from barmand.settings import schedule_lines
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
@@ -133,10 +134,11 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
             _judge_foreign(server, key)
     _refuse_unsafe(server)
     _judge_method(server)
-    _judge_schedule(server)
+    schedule_lines.judge(server.values, server.problem, server.warn)
     _judge_compression(server)
     _judge_packing(server)
     _judge_archivers(server)
+    _judge_retention(server)
     return server
 
 
@@ -211,17 +213,6 @@ def _judge_postgres(server: Section) -> None:
         server.problem("bandwidth_limit", f"pg_basebackup takes {MIN_RATE} to {MAX_RATE} KiB/s")
 
 
-def _judge_schedule(server: Section) -> None:
-    values = server.values
-    if not {"backup_method", "backup_schedule"} <= values.keys():
-        return  # what could not be read is the problem to tell
-    lines, method = values["backup_schedule"], values["backup_method"].value
-    for words in schedule_lines.problems_of(lines, method):
-        server.problem("backup_schedule", words)
-    for words in schedule_lines.warnings_of(lines, method):
-        server.warn("backup_schedule", words)
-
-
 def _judge_compression(server: Section) -> None:
     values = server.values
     if not {"backup_method", "backup_compression", *_COMPRESSION} <= values.keys():
@@ -265,6 +256,15 @@ def _judge_archivers(server: Section) -> None:
         server.warn("archiver", "is taken as on, because streaming_archiver is off as well")
     if is_streaming and "slot_name" in values and values["slot_name"] is None:
         server.warn("slot_name", "is not set: WAL can be lost while the receiver is away")
+
+
+def _judge_retention(server: Section) -> None:
+    policy, least = server.values.get("retention_policy"), server.values.get("minimum_redundancy")
+    if isinstance(policy, Redundancy) and least is not None and least > policy.count:
+        server.warn(
+            "minimum_redundancy",
+            f"{least} is more than retention_policy = {policy} keeps: the newest {least} stay",
+        )
 
 
 # ------------------------------------------------------------------------------------- all together

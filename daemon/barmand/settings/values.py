@@ -14,6 +14,7 @@ from typing import Annotated
 from barmand.model.calendar import ScheduleLine
 from barmand.model.order import TablespaceLimit
 from barmand.model.packing import HIGHEST_LEVEL, LOWEST_LEVEL, Effort, Level
+from barmand.model.retention_policy import RetentionPolicy, parse_policy
 from barmand.model.secret import Conninfo
 
 TRUE = frozenset({"on", "true", "yes", "1"})
@@ -188,6 +189,10 @@ TablespaceLimits = Annotated[
 ]
 Seconds = Annotated[int, seconds()]
 Span = Annotated[timedelta, Kind("time span like 90m, 6h, 1d or 2 HOURS", _span)]
+Retention = Annotated[
+    RetentionPolicy,
+    Kind("REDUNDANCY n, RECOVERY WINDOW OF n DAYS|WEEKS|MONTHS, or none", parse_policy),
+]
 SlotName = Annotated[str, matching(_SLOT, "1 to 63 of a-z, 0-9 and _")]
 ApplicationName = Annotated[str, matching(_APPLICATION, "1 to 63 printable ASCII characters")]
 GroupName = Annotated[str, matching(_GROUP, "a group's name")]

@@ -1,6 +1,7 @@
 """Every request there is, by its method's name."""
 
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
@@ -16,6 +17,7 @@ from barmand.wire.messages import (
     ShowServers,
     StartBackup,
 )
+from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
@@ -37,6 +39,14 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest | ScheduleRequest
+AnyRequest = (
+    OwnRequest
+    | WalRequest
+    | StreamRequest
+    | DoorRequest
+    | KeepRequest
+    | ProofRequest
+    | ScheduleRequest
+)
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
