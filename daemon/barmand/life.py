@@ -62,7 +62,13 @@ class Daemon:
         )
         self._watcher = Watcher(self._ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        bells = Bells(self._ring_archive, self._ring_prune, self._receivers)
+        bells = Bells(
+            self._ring_archive,
+            self._ring_prune,
+            self._receivers,
+            self._ring_hooks,
+            self._runner.stopping,
+        )
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -115,6 +121,7 @@ class Daemon:
     def _settle(self, kits: Iterable[Kit]) -> None:
         """What an earlier life left behind, as far as it is quick; the rest is a chore."""
         self._catalog.holds.release_all()
+        self._catalog.hook_runs.interrupt_all()
         for kit in kits:
             with structlog.contextvars.bound_contextvars(server=kit.name):
                 _rebuild(kit)
@@ -162,6 +169,12 @@ class Daemon:
     def _ring_prune(self, server: str) -> None:
         self._runner.ring(f"prune {server}", self._of_kit(server, self._prune))
 
+    def _ring_hooks(self, server: str) -> None:
+        self._runner.ring(f"done-hooks {server}", self._of_kit(server, self._pay_hooks))
+
+    def _pay_hooks(self, kit: Kit) -> None:
+        kit.hooks.pay_done(stop=self._runner.stopping)
+
     def _prune(self, kit: Kit) -> None:
         has_more = kit.prune.run(stop=self._runner.stopping)
         if has_more:
@@ -173,7 +186,8 @@ class Daemon:
                 self._ring_prune(name)
 
     def _settle_rest(self, kit: Kit) -> None:
-        """Deletions under way; then the archive, which has one pass at a time."""
+        """Deletions under way; then the archive, which has one pass at a time; hooks owed."""
+        self._ring_hooks(kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._ring_archive(kit.name)
         self._ring_prune(kit.name)

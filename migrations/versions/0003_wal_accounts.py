@@ -24,9 +24,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wal_gaps")),
     )
-    op.create_index(
-        op.f("ix_wal_gaps_server_state"), "wal_gaps", ["server", "state"], unique=False
-    )
+    op.create_index(op.f("ix_wal_gaps_server_state"), "wal_gaps", ["server", "state"], unique=False)
     op.create_table(
         "wal_branches",
         sa.Column("server", sa.Text(), nullable=False),

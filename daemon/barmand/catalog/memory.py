@@ -7,6 +7,7 @@ from barmand.catalog.backups import Backups
 from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.events import Events
 from barmand.catalog.holds import Holds
+from barmand.catalog.hook_runs import HookRuns
 from barmand.catalog.schedule_runs import ScheduleRuns
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_gaps import WalGaps
@@ -20,6 +21,7 @@ class Catalog:
     backups: Backups
     events: Events
     holds: Holds
+    hook_runs: HookRuns
     schedule_runs: ScheduleRuns
     servers: Servers
     wal_gaps: WalGaps
@@ -42,6 +44,7 @@ def open_catalog(path: Path) -> Catalog:
         backups=Backups(database),
         events=Events(database),
         holds=Holds(database),
+        hook_runs=HookRuns(database),
         schedule_runs=ScheduleRuns(database),
         servers=Servers(database),
         wal_gaps=WalGaps(database),

@@ -12,6 +12,7 @@ class Phase(StrEnum):
     SYNCING = "syncing to disk"
     CLOSING = "closing the last segment"
     WAITING_FOR_WAL = "waiting for WAL"
+    HOOKS = "running hooks"
     RETRYING = "pausing before the next attempt"
 
 

@@ -17,6 +17,7 @@ from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
 from barmand.operations.fetch import Fetch
+from barmand.operations.hooks import Hooks
 from barmand.operations.list_files import ListFiles
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -77,6 +78,7 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+    hooks: Hooks
 
     @property
     def watched(self) -> tuple[Path, ...]:
