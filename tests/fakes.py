@@ -35,6 +35,7 @@ from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
+from barmand.operations.hands import Hands
 from barmand.operations.hook_runner import HookRunner
 from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
@@ -46,7 +47,7 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
-from barmand.operations.taking_in import TakeIn
+from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.postgres import Identity, Readiness, Slot
 from barmand.storage.in_hand import InHand
@@ -73,6 +74,11 @@ class FakeClock:
 
     def seconds(self) -> float:
         return (self.moment - NOON).total_seconds()
+
+    def ticking(self) -> float:
+        """As `seconds`, and each look is a second later."""
+        self()
+        return self.seconds()
 
 
 class Stop:
@@ -597,6 +603,7 @@ def bench_over(
         wal_runs=catalog.wal_runs,
         branches=branches,
         now=clock,
+        hands=Hands(WORKERS),
     )
     archive = Archive(
         server="main",
@@ -685,7 +692,7 @@ def bench_over(
             noticed=noticed,
             forbidden=(home,),
             now=clock,
-            monotonic=lambda: (clock() - NOON).total_seconds(),
+            monotonic=clock.ticking,
         ),
         restart=Restart(catalog.backups, record, archive, delete),
         rebuild=Rebuild(

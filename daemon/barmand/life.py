@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -16,6 +17,7 @@ from barmand.model.event import Event
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
 from barmand.service import journal, systemd
+from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
 from barmand.service.holding import Holding
@@ -38,9 +40,6 @@ log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
-COMPARE_EVERY = timedelta(days=1)
-PRUNE_EVERY = timedelta(hours=1)
-"""The safety net: a backup that becomes DONE and a deletion ask for it at once."""
 _SHUT_DOWN = "barmand was shut down"
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
@@ -60,13 +59,21 @@ class Daemon:
         self._receivers = Receivers(
             self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
         )
-        self._watcher = Watcher(self._ring_archive)
+        self._chores = Chores(
+            self._runner,
+            self._catalog.chore_runs,
+            kits=lambda: self._desk.house.kits,
+            poll=timedelta(seconds=daemon.wal_poll_interval),
+            for_all={"watch": self._watch_again, "lost-backups": self._fail_lost},
+        )
+        ring_archive = partial(self._chores.ring, "archive")
+        self._watcher = Watcher(ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
         bells = Bells(
-            self._ring_archive,
-            self._ring_prune,
+            ring_archive,
+            partial(self._chores.ring, "prune"),
             self._receivers,
-            self._ring_hooks,
+            partial(self._chores.ring, "done-hooks"),
             self._runner.stopping,
         )
         self._builder = Builder(self._catalog, bells)
@@ -86,9 +93,13 @@ class Daemon:
             queueing=threading.Lock(),
         )
         self._control = Control(daemon.control_socket, rights_of(daemon), self._desk.answer)
+        self._parts = (self._watcher, self._control, self._schedule, self._chores)
 
-    def live(self) -> None:
-        """Until TERM or INT. What was started is stopped in the opposite order, come what may."""
+    def live(self) -> bool:
+        """Until TERM or INT; False where work that does not end is left behind.
+
+        What was started is stopped in the opposite order, come what may.
+        """
         with ExitStack() as life:
             life.callback(self._lock.release)
             life.callback(self._catalog.close)
@@ -103,19 +114,18 @@ class Daemon:
             life.callback(self._runner.stop, _SHUT_DOWN)
             self._watcher.start()
             life.callback(self._watcher.stop)
-            self._schedule.repeat("compare", self._compare, COMPARE_EVERY)
-            self._schedule.start(
-                self._poll, timedelta(seconds=self._settings.daemon.wal_poll_interval)
-            )
-            self._schedule.repeat("prune", self._prune_all, PRUNE_EVERY)
+            self._schedule.start()
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
+            self._chores.start()
+            life.callback(self._chores.stop)
             systemd.ready()
             log.info("barmand is ready", servers=len(self._desk.house.kits))
             self._patrol(signals)
             systemd.stopping()
             log.info("barmand stops")
         log.info("barmand has stopped")
+        return not self._runner.has_left_work_behind
 
     # ------------------------------------------------------------------------------------ start
     def _settle(self, kits: Iterable[Kit]) -> None:
@@ -132,6 +142,7 @@ class Daemon:
         working = {name: kit for name, kit in house.kits.items() if kit.is_active}
         for kit in working.values():
             self._prepare_ground(kit)
+        self._chores.serve(working)
         self._watcher.serve({name: kit.watched for name, kit in working.items()})
         self._receivers.serve(
             {name: kit.source for name, kit in working.items() if kit.source is not None}
@@ -159,55 +170,19 @@ class Daemon:
             log.warning("server is not ready", server=kit.name, why=why_not)
 
     # ------------------------------------------------------------------------------------- work
-    def _ring_archive(self, server: str) -> None:
-        self._runner.ring(f"archive {server}", self._of_kit(server, self._archive))
-
-    def _archive(self, kit: Kit) -> None:
-        if kit.archive.run(self._runner.stopping.is_set).left:
-            self._ring_archive(kit.name)
-
-    def _ring_prune(self, server: str) -> None:
-        self._runner.ring(f"prune {server}", self._of_kit(server, self._prune))
-
-    def _ring_hooks(self, server: str) -> None:
-        self._runner.ring(f"done-hooks {server}", self._of_kit(server, self._pay_hooks))
-
-    def _pay_hooks(self, kit: Kit) -> None:
-        kit.hooks.pay_done(stop=self._runner.stopping)
-
-    def _prune(self, kit: Kit) -> None:
-        has_more = kit.prune.run(stop=self._runner.stopping)
-        if has_more:
-            self._ring_prune(kit.name)
-
-    def _prune_all(self) -> None:
-        for name, kit in self._desk.house.kits.items():
-            if kit.is_active:
-                self._ring_prune(name)
-
     def _settle_rest(self, kit: Kit) -> None:
         """Deletions under way; then the archive, which has one pass at a time; hooks owed."""
-        self._ring_hooks(kit.name)
+        self._chores.ring("done-hooks", kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
-        self._ring_archive(kit.name)
-        self._ring_prune(kit.name)
+        self._chores.ring("archive", kit.name)
+        self._chores.ring("prune", kit.name)
 
-    def _poll(self) -> None:
-        """The safety net: WAL that no event told of, backups whose worker was lost."""
+    def _watch_again(self) -> None:
+        """Folders that are there again, with their file system say."""
         self._watcher.renew()
-        self._runner.ring("poll", self._desk.fail_lost)
-        for name, kit in self._desk.house.kits.items():
-            if kit.is_active:
-                self._ring_archive(name)
 
-    def _compare(self) -> None:
-        """Slow and seldom: every archived file looked for, whatever the catalogue believes."""
-        for name, kit in self._desk.house.kits.items():
-            if kit.is_active:
-                self._runner.ring(f"compare {name}", self._of_kit(name, self._compare_one))
-
-    def _compare_one(self, kit: Kit) -> None:
-        kit.accounts.compare(self._runner.stopping.is_set)
+    def _fail_lost(self) -> None:
+        self._desk.fail_lost()
 
     def _start_scheduled(self, server: str) -> str:
         """The backup's id. A ring that overlaps with a running backup is skipped, with an event."""
@@ -267,7 +242,7 @@ class Daemon:
                 return
             if signal.SIGHUP in heard:
                 self._reload_on_signal()
-            if self._watcher.is_alive() and self._control.is_alive() and self._schedule.is_alive():
+            if all(part.is_alive() for part in self._parts):
                 systemd.pat_watchdog()
             self._tell_status()
 

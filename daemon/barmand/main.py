@@ -1,6 +1,7 @@
 """The program `barmand`: its arguments, and how it ends."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,10 @@ def main() -> None:
         if arguments.check_config:
             sys.exit(_tell_settings(settings, _foreign_problems(settings)))
         journal.configure(settings.daemon.log_level.value)
-        Daemon(settings).live()
+        if not Daemon(settings).live():
+            # A thread that hangs in the kernel would keep the interpreter from ending.
+            sys.stderr.flush()
+            os._exit(0)
     except Failure as failure:
         hint = f"\n  hint: {failure.hint}" if failure.hint else ""
         sys.stderr.write(f"barmand: {failure.message}{hint}\n")

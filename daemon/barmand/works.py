@@ -37,6 +37,7 @@ from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
+from barmand.operations.hands import Hands
 from barmand.operations.hook_runner import HookRunner
 from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
@@ -52,7 +53,7 @@ from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
-from barmand.operations.taking_in import TakeIn
+from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic
 from barmand.outside.wal_source import WalSource
@@ -82,7 +83,8 @@ def _nobody(_server: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Bells:
     """What asks for work on a server (an archiving pass, the removal of WAL that nobody needs, the
-    hooks that are owed to a backup), what tells of its receiver, and that all is to stop.
+    hooks that are owed to a backup), what tells of its receiver, that all is to stop, and the hands
+    that all servers share.
     """
 
     ring_archive: Callable[[str], None]
@@ -90,6 +92,7 @@ class Bells:
     receivers: Receivers
     ring_hooks: Callable[[str], None] = _nobody
     stopping: StopFlag = field(default_factory=StopFlag)
+    hands: Hands = field(default_factory=lambda: Hands(WORKERS))
 
 
 class Works:
@@ -288,6 +291,7 @@ class Works:
             wal_runs=catalog.wal_runs,
             branches=self._branches,
             now=local_now,
+            hands=self._bells.hands,
         )
         return Archive(
             server=self._name,

@@ -146,6 +146,9 @@ def test_wal_that_the_new_primary_never_got_belongs_to_the_old_timeline(
     ahead = [cluster.switch_wal() for _ in range(2)]
     comes(home, ahead[-1])
     cluster.psql("CREATE TABLE never_seen (); CHECKPOINT")
+    eventually(
+        lambda: any(half.name > ahead[-1] for half in (home / "streaming").glob("*.partial"))
+    )
     cluster.stop("immediate")
     (standby.data / "postgresql.auto.conf").write_text("")
     standby.start()

@@ -191,7 +191,7 @@ def desk() -> FakeDesk:
 @pytest.fixture
 def schedule(catalog: Catalog, desk: FakeDesk) -> Iterator[Schedule]:
     made = Schedule(catalog.schedule_runs, desk.start_backup)
-    made.start(lambda: None, DAY)
+    made.start()
     yield made
     made.stop()
 
@@ -354,7 +354,7 @@ def test_a_ring_that_comes_hours_late_still_starts_one_backup(
     ring_now(schedule, late=3 * HOUR)  # as after a suspended machine: 180 rings at once
     eventually(lambda: outcome(catalog) == "started", PATIENCE)
     schedule.stop()
-    schedule.start(lambda: None, DAY)
+    schedule.start()
     assert len(desk.started) in (1, 2)  # two, if a minute began meanwhile
 
 
@@ -380,25 +380,3 @@ def test_the_next_ring_is_told_and_goes_with_its_server(schedule: Schedule) -> N
     assert ring == datetime(now().year + 1, 1, 1, tzinfo=UTC)
     schedule.serve({})
     assert schedule.next_ring("main") is None
-
-
-def test_the_poll_comes_by_itself(catalog: Catalog, desk: FakeDesk) -> None:
-    polled = threading.Event()
-    polling = Schedule(catalog.schedule_runs, desk.start_backup)
-    assert not polling.is_alive()
-    polling.start(polled.set, timedelta(seconds=1))
-    assert polled.wait(PATIENCE)
-    polling.stop()
-    assert not polling.is_alive()
-
-
-def test_what_is_to_be_repeated_comes_by_itself_again_and_again(
-    catalog: Catalog, desk: FakeDesk
-) -> None:
-    rings = threading.Semaphore(0)
-    repeating = Schedule(catalog.schedule_runs, desk.start_backup)
-    repeating.start(lambda: None, DAY)
-    repeating.repeat("prune", rings.release, timedelta(seconds=1))
-    assert rings.acquire(timeout=PATIENCE)
-    assert rings.acquire(timeout=PATIENCE)
-    repeating.stop()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.catalog.backups import Backups
+from barmand.catalog.chore_runs import ChoreRuns
 from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.events import Events
 from barmand.catalog.holds import Holds
@@ -19,6 +20,7 @@ from barmand.catalog.wal_runs import WalRuns
 class Catalog:
     database: Database
     backups: Backups
+    chore_runs: ChoreRuns
     events: Events
     holds: Holds
     hook_runs: HookRuns
@@ -42,6 +44,7 @@ def open_catalog(path: Path) -> Catalog:
     return Catalog(
         database=database,
         backups=Backups(database),
+        chore_runs=ChoreRuns(database),
         events=Events(database),
         holds=Holds(database),
         hook_runs=HookRuns(database),

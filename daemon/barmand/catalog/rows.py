@@ -197,6 +197,7 @@ schedule_runs = Table(
     Column("at", Instant, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("backup_id", Text),
+    Column("why", Text),
 )
 Index(None, schedule_runs.c.server, schedule_runs.c.due)
 
@@ -229,6 +230,17 @@ hook_debts = Table(
     ForeignKeyConstraint(
         ["server", "backup_id"], ["backups.server", "backups.id"], ondelete="CASCADE"
     ),
+)
+
+chore_runs = Table(
+    "chore_runs",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("chore", Text, primary_key=True),
+    Column("began", Instant, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("result", Text, nullable=False),
+    Column("why", Text),
 )
 
 holds = Table(

@@ -1,8 +1,8 @@
 """Hooks: their names, what their exit codes mean, when they are tried again, what they are told.
 
-The contract is Barman's. A standard hook changes nothing, whatever it ends with. A retry hook is run
-until it says 0; 62 says "never mind", 63 in a hook before the event forbids the event. Where Barman
-tries for ever there is a bound, and only 0 and 62 let the event begin.
+The contract is Barman's. A standard hook changes nothing, whatever it ends with. A retry hook is
+run until it says 0; 62 says "never mind", 63 in a hook before the event forbids the event. Where
+Barman tries for ever there is a bound, and only 0 and 62 let the event begin.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -239,7 +239,7 @@ def _is_strange(character: str) -> bool:
 
 
 def status_word(backup: Backup, phase: HookPhase, event: HookEvent) -> str:
-    """Barman's word. Before a backup it is EMPTY; one that is being deleted is still what it was."""
+    """Barman's word. EMPTY before a backup; one that is being deleted is still what it was."""
     if event is HookEvent.BACKUP and phase is HookPhase.PRE:
         return "EMPTY"
     if backup.status is not Status.DELETING:

@@ -19,6 +19,7 @@ from barmand.model.gap import Branch
 from barmand.model.wal import Segment, WalKind, kind_of
 from barmand.operations.branches import Branches
 from barmand.operations.door import Door
+from barmand.operations.hands import Hands
 from barmand.operations.ports import Clock
 from barmand.operations.quarantine import Quarantine
 from barmand.storage.intake import Intake, Prepared, Put
@@ -70,6 +71,8 @@ class TakeIn:
     wal_runs: WalRuns
     branches: Branches
     now: Clock
+    hands: Hands
+    """Shared by all servers: so many files are packed at a time."""
 
     def run(self, paths: Sequence[Path]) -> Taken:
         """A file that cannot be taken stays where it is and does not hold up the others."""
@@ -97,7 +100,8 @@ class TakeIn:
         verdict = self.door.look(path, expected)
         if not isinstance(verdict, Belongs):
             return _Looked(path, verdict)
-        return _Looked(path, verdict, self.intake.prepare(path))
+        with self.hands.one():
+            return _Looked(path, verdict, self.intake.prepare(path))
 
     def _decide(self, looked: _Looked, taken: Taken) -> Prepared | None:
         """None for what is left alone or set aside."""

@@ -29,9 +29,9 @@ def end_holders(pipe: int, mark: str) -> None:
 
 def _pids() -> Iterator[int]:
     own = os.getpid()
-    for entry in os.listdir(_PROC):
-        if entry.isdigit() and int(entry) != own:
-            yield int(entry)
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and int(entry.name) != own:
+            yield int(entry.name)
 
 
 def _environment(pid: int) -> list[bytes]:
@@ -41,7 +41,7 @@ def _environment(pid: int) -> list[bytes]:
 def _writes(pid: int, name: str) -> bool:
     for link in (_PROC / str(pid) / "fd").iterdir():
         with suppress(FileNotFoundError):  # closed meanwhile
-            if os.readlink(link) == name and _is_for_writing(pid, link.name):
+            if str(link.readlink()) == name and _is_for_writing(pid, link.name):
                 return True
     return False
 

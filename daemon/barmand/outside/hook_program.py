@@ -19,49 +19,11 @@ _KEPT_BYTES = 65_536
 _MARK = "BARMAND_HOOK_RUN"
 _PLAIN = re.compile(r"[\w@%+:,./=-]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
-_SHELLS_OWN = frozenset(
-    [
-        ".",
-        ":",
-        "[",
-        "alias",
-        "bg",
-        "break",
-        "case",
-        "cd",
-        "command",
-        "continue",
-        "do",
-        "eval",
-        "exec",
-        "exit",
-        "export",
-        "fg",
-        "for",
-        "function",
-        "getopts",
-        "hash",
-        "if",
-        "jobs",
-        "kill",
-        "read",
-        "readonly",
-        "return",
-        "set",
-        "shift",
-        "test",
-        "times",
-        "trap",
-        "type",
-        "ulimit",
-        "umask",
-        "unalias",
-        "unset",
-        "until",
-        "wait",
-        "while",
-    ]
-)
+_KEYWORDS = """\
+. : [ alias bg break case cd command continue do eval exec exit export fg for function getopts hash if
+jobs kill read readonly return set shift test times trap type ulimit umask unalias unset until wait
+while"""
+_SHELLS_OWN = frozenset(_KEYWORDS.split())
 
 
 @dataclass(slots=True)
@@ -130,9 +92,9 @@ class HookProgram:
         if "/" not in word:
             found = shutil.which(word, path=self._path)
             return None if found else f"there is no program {word!r} on its PATH"
-        if not os.path.exists(word):
+        if not Path(word).exists():
             return f"there is no file {word}"
-        if os.path.isdir(word):
+        if Path(word).is_dir():
             return f"{word} is a folder"
         return None if os.access(word, os.X_OK) else f"{word} is not executable"
 

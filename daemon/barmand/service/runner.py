@@ -1,26 +1,26 @@
 """The one door through which work starts.
 
-Two kinds: jobs (backups, restores), a few at a time and each with a stop of its own; and chores
-(archiving passes, polls), on a small pool of their own so that WAL never queues behind a copy. A
-chore that is asked for while it waits is done once; asked for while it runs, once more after that.
+Two kinds: jobs (backups, restores), each with a stop of its own; and chores (archiving passes,
+polls), in lanes of their own so that WAL never queues behind a copy, nor behind another server.
 """
 
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from enum import Enum, auto
 
 import structlog
 
 from barmand.model.errors import Failure, Refused, Stopped
 from barmand.model.progress import Phase, Progress
 from barmand.outside.clock import monotonic
+from barmand.service.lanes import Lanes
 from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
 
-CHORE_THREADS = 4
+STOP_SECONDS = 30.0
+"""What does not end within this time hangs in the kernel, on a dead mount say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +30,6 @@ class Key:
     deed: str
     server: str
     backup_id: str
-
-
-class _Ring(Enum):
-    """A chore's name in the runner: asked for, being done, asked for again meanwhile."""
-
-    WAITING = auto()
-    HEARD = auto()
-    AGAIN = auto()
 
 
 @dataclass(slots=True)
@@ -57,10 +49,11 @@ class Runner:
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._jobs: dict[Key, Job] = {}
-        self._chores: dict[str, _Ring] = {}
+        self._apart: set[threading.Thread] = set()
+        self._lanes = Lanes(_do_chore)
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="worker")
-        self._chore_pool = ThreadPoolExecutor(CHORE_THREADS, thread_name_prefix="chore")
         self.stopping = StopFlag()
+        self.has_left_work_behind = False
 
     # ------------------------------------------------------------------------------------- jobs
     def enlist(self, key: Key) -> Job:
@@ -148,32 +141,28 @@ class Runner:
     # ----------------------------------------------------------------------------------- chores
     def ring(self, name: str, chore: Callable[[], None]) -> None:
         """Have `chore` done soon; one of a name at a time."""
-        with self._lock:
-            if self.stopping.is_set():
-                return
-            if name in self._chores:
-                if self._chores[name] is _Ring.HEARD:
-                    self._chores[name] = _Ring.AGAIN
-                return
-            self._chores[name] = _Ring.WAITING
-            self._chore_pool.submit(self._do_chore, name, chore)
+        self._lanes.ring(name, chore)
 
     def apart(self, job: Job, work: Callable[[Job], None]) -> None:
-        """Perform a job on the chores' pool: what should not wait behind copies. Raises Stopped."""
+        """Perform a job at once, in a thread of its own: neither copies nor chores delay it.
+
+        Raises Stopped.
+        """
         with self._lock:
             self._demand_open()
-            self._chore_pool.submit(self.perform, job, work)
+            thread = threading.Thread(
+                target=self._perform_apart, args=(job, work), name=_words(job.key), daemon=True
+            )
+            self._apart.add(thread)
+            thread.start()
 
-    def _do_chore(self, name: str, chore: Callable[[], None]) -> None:
-        with self._lock:
-            self._chores[name] = _Ring.HEARD
-        server = name.partition(" ")[2]
-        with structlog.contextvars.bound_contextvars(server=server, job=name):
-            _bounded(chore, _tell_chore)
-        with self._lock:
-            if self._chores.pop(name) is not _Ring.AGAIN:
-                return
-        self.ring(name, chore)
+    def _perform_apart(self, job: Job, work: Callable[[Job], None]) -> None:
+        try:
+            self.perform(job, work)
+        finally:
+            with self._lock:
+                self._apart.discard(threading.current_thread())
+                self._ended.notify_all()
 
     # ------------------------------------------------------------------------------------- stop
     def _demand_open(self) -> None:
@@ -186,11 +175,28 @@ class Runner:
             self.stopping.stop(reason)
             for job in self._jobs.values():
                 job.stop.stop(reason)
+        self._lanes.close()
         self._workers.shutdown(wait=True)
-        self._chore_pool.shutdown(wait=True, cancel_futures=True)
+        with self._lock:
+            self._ended.wait_for(lambda: not self._apart, STOP_SECONDS)
+            hanging = [thread.name for thread in self._apart]
+        hanging += self._lanes.wait_for_end(STOP_SECONDS)
+        if hanging:
+            log.error("work does not end, and is left behind", work=sorted(hanging))
         with self._lock:
             self._jobs.clear()  # what is left never began: who waits for it need not any more
             self._ended.notify_all()
+            self.has_left_work_behind = bool(hanging)
+
+
+def _words(key: Key) -> str:
+    return f"{key.deed} {key.server} {key.backup_id}".strip()
+
+
+def _do_chore(name: str, chore: Callable[[], None]) -> None:
+    server = name.partition(" ")[2]
+    with structlog.contextvars.bound_contextvars(server=server, job=name):
+        _bounded(chore, _tell_chore)
 
 
 def _bounded(work: Callable[[], None], tell: Callable[[Failure], None]) -> None:

@@ -13,7 +13,6 @@ import structlog
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.combining import OrTrigger
 from apscheduler.triggers.cron import CronTrigger
-from apscheduler.triggers.interval import IntervalTrigger
 from tzlocal import get_localzone
 
 from barmand.catalog.schedule_runs import ScheduleRun, ScheduleRuns
@@ -23,7 +22,6 @@ from barmand.outside.clock import local_now
 
 log = structlog.get_logger()
 
-_POLL = "poll"
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -47,13 +45,8 @@ class Schedule:
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
 
-    def start(self, poll: Callable[[], None], every: timedelta) -> None:
-        self.repeat(_POLL, poll, every)
+    def start(self) -> None:
         self._scheduler.start()
-
-    def repeat(self, name: str, ring: Callable[[], None], every: timedelta) -> None:
-        """Ring again and again, first after that time."""
-        self._scheduler.add_job(ring, IntervalTrigger(seconds=int(every.total_seconds())), id=name)
 
     def is_alive(self) -> bool:
         return bool(self._scheduler.running)

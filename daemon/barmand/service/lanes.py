@@ -1,0 +1,99 @@
+"""Chores, each in a thread of its own while it is done; `model.turns` says which is next."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from barmand.model.turns import Chore, Places, due
+from barmand.outside.clock import local_now, monotonic
+
+LOOK_SECONDS = 0.25
+"""How often it is looked whether one under way has given its place up, while another waits."""
+
+PLACES = Places()
+
+Work = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """`begun` is on the monotonic clock, `since` on the wall's."""
+
+    begun: float = field(default_factory=monotonic)
+    since: datetime = field(default_factory=local_now)
+
+
+class Lanes:
+    """`do` does a chore and raises nothing. One of a name at a time.
+
+    A chore that is asked for while it waits is done once; asked for while it runs, once more after
+    that. Threads are there while they are needed, and end with the process: one that hangs for ever
+    in the kernel must not keep the process from ending.
+    """
+
+    def __init__(self, do: Callable[[str, Work], None], places: Places = PLACES) -> None:
+        self._do = do
+        self._places = places
+        self._changed = threading.Condition()
+        self._waiting: dict[Chore, Work] = {}
+        self._again: dict[Chore, Work] = {}
+        self._under_way: dict[Chore, UnderWay] = {}
+        self._keeper: threading.Thread | None = None
+        self._is_closed = False
+
+    def ring(self, name: str, work: Work) -> None:
+        chore = Chore.named(name)
+        with self._changed:
+            if self._is_closed:
+                return
+            asked = self._again if chore in self._under_way else self._waiting
+            asked.setdefault(chore, work)
+            if self._keeper is None:
+                self._keeper = threading.Thread(target=self._keep, name="chores", daemon=True)
+                self._keeper.start()
+            self._changed.notify_all()
+
+    def under_way(self) -> dict[Chore, UnderWay]:
+        with self._changed:
+            return dict(self._under_way)
+
+    def close(self) -> None:
+        """Nothing begins any more."""
+        with self._changed:
+            self._is_closed = True
+            self._waiting.clear()
+            self._again.clear()
+            self._changed.notify_all()
+
+    def wait_for_end(self, seconds: float) -> list[str]:
+        """Until nothing is under way, or for so many seconds: what still is, by name."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way, seconds)
+            return [str(chore) for chore in self._under_way]
+
+    def _keep(self) -> None:
+        with self._changed:
+            while not self._is_closed:
+                now = monotonic()
+                times = {chore: now - each.begun for chore, each in self._under_way.items()}
+                for chore in due(list(self._waiting), times, self._places):
+                    self._begin(chore, self._waiting.pop(chore))
+                self._changed.wait(LOOK_SECONDS if self._waiting else None)
+
+    def _begin(self, chore: Chore, work: Work) -> None:
+        self._under_way[chore] = UnderWay()
+        threading.Thread(
+            target=self._perform, args=(chore, work), name=f"chore {chore}", daemon=True
+        ).start()
+
+    def _perform(self, chore: Chore, work: Work) -> None:
+        try:
+            self._do(str(chore), work)
+        finally:
+            with self._changed:
+                del self._under_way[chore]
+                again = self._again.pop(chore, None)
+                if again is not None:
+                    self._waiting[chore] = again
+                self._changed.notify_all()
