@@ -20,9 +20,9 @@ _MARK = "BARMAND_HOOK_RUN"
 _PLAIN = re.compile(r"[\w@%+:,./=-]+")
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _KEYWORDS = """\
-. : [ alias bg break case cd command continue do eval exec exit export fg for function getopts hash if
-jobs kill read readonly return set shift test times trap type ulimit umask unalias unset until wait
-while"""
+. : [ alias bg break case cd command continue do eval exec exit export fg for function getopts hash
+if jobs kill read readonly return set shift test times trap type ulimit umask unalias unset until
+wait while"""
 _SHELLS_OWN = frozenset(_KEYWORDS.split())
 
 

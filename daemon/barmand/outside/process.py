@@ -30,7 +30,7 @@ _WHO_KILLED = (
     "Was it the kernel, for want of memory? Look in its log (`journalctl --dmesg`) for `Out of "
     "memory`. With `basebackup_retry_times` it is tried again."
 )
-_LEASH = "read -r _; kill -s KILL -- -$1"
+_LEASH = "read -r group && { read -r _; kill -s KILL -- -$group; }"
 _LAST_WORDS_SECONDS = 0.5
 _OUR_TOOLS = {"LC_ALL": "C"}
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM")
@@ -118,7 +118,8 @@ def run_foreign(
     What left its group and still holds its output at the end is ended too: `mark`, a word of the
     environment, tells that it is the program's. Nor does the group outlive the daemon.
     """
-    with _started(argv, environment) as process, _leash(process.pid):
+    with _leash() as hold, _started(argv, environment) as process:
+        hold(process.pid)
         is_stopped = _follow(process, hear, stop)
         if is_stopped:
             _end_group(process, grace_seconds)
@@ -171,22 +172,31 @@ def _started(
 
 
 @contextmanager
-def _leash(group: int) -> Iterator[None]:
-    """The kernel ends only a program itself with the daemon; this one ends all of its group."""
+def _leash() -> Iterator[Callable[[int], None]]:
+    """The kernel ends only a program itself with the daemon; this one ends all of its group.
+
+    It is there first, and then told which group that is.
+    """
     guard = subprocess.Popen(  # noqa: S603 - our own words
-        ["/bin/sh", "-c", _LEASH, "leash", str(group)],
+        ["/bin/sh", "-c", _LEASH],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    held = guard.stdin
+    if held is None:
+        raise TypeError("started without a pipe")
+
+    def hold(group: int) -> None:
+        os.write(held.fileno(), f"{group}\n".encode())
+
     try:
-        yield
+        yield hold
     finally:
         guard.kill()
         guard.wait()
-        if guard.stdin is not None:
-            guard.stdin.close()
+        held.close()
 
 
 class _Lines:
