@@ -11,6 +11,7 @@ from barmand.catalog.events import Events
 from barmand.model import packing as model_packing
 from barmand.model.calendar import CronSchedule
 from barmand.model.compression import Compression
+from barmand.model.errors import ConfigInvalid
 from barmand.model.hook import HOOKS, Hook, Patience
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
@@ -26,10 +27,13 @@ from barmand.outside.held_backup import HeldBackup
 from barmand.outside.hook_program import HookProgram
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
-from barmand.outside.postgres import Postgres
+from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
 from barmand.storage.layout import Layout
+
+LOCAL = "localhost"
+"""Of servers that are reached by a Unix socket."""
 
 
 def order_of(server: ServerSettings) -> Order:
@@ -118,6 +122,21 @@ def copier_of(server: ServerSettings) -> FileCopier:
         network_compression=server.network_compression,
         tablespace_limits=limits,
     )
+
+
+def host_of(server: ServerSettings) -> str:
+    """Whose disks and network a backup of this server loads, in one spelling."""
+    if server.database_host is not None:
+        return server.database_host
+    words = shlex.split(server.ssh_command or "")
+    if server.backup_method is BackupMethod.RSYNC and words:
+        return words[-1].rpartition("@")[2].casefold()
+    try:
+        found = parse_conninfo(server.conninfo)
+    except ConfigInvalid:  # told where it is connected with
+        return server.name
+    host = str(found.get("host") or found.get("hostaddr") or LOCAL)
+    return LOCAL if host.startswith(("/", "@")) else host.casefold()
 
 
 def primary_of(server: ServerSettings) -> Postgres | None:

@@ -33,7 +33,7 @@ from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder, at_next_start, rights_of
+from barmand.wiring import Builder, at_next_start, limits_of, rights_of
 from barmand.works import Bells
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ class Daemon:
         self._reloading = threading.Lock()
         self._lock = StateLock(daemon.state_directory)
         self._catalog = open_catalog(daemon.state_directory / STATE_FILE)
-        self._runner = Runner(daemon.max_parallel_backups)
+        self._runner = Runner(limits_of(daemon))
         self._receivers = Receivers(
             self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
         )
@@ -194,7 +194,7 @@ class Daemon:
             skipped = Event(at=local_now(), kind="schedule skipped", server=server, facts=why)
             self._catalog.events.add(skipped)
             raise
-        self._desk.begin([(kit, backup, job)], Wish())
+        self._desk.begin([(kit, backup, job)], Wish(), "schedule")
         return backup.id
 
     def _of_kit(self, server: str, deed: Callable[[Kit], None]) -> Callable[[], None]:
@@ -227,6 +227,7 @@ class Daemon:
             self._serve(house)
         finally:
             systemd.ready()
+        self._runner.limit(limits_of(settings.daemon))
         journal.configure(settings.daemon.log_level.value)
         log.info("settings read again", servers=len(house.kits), put_aside=sorted(house.broken))
         _tell_problems(house)

@@ -7,6 +7,7 @@ from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.fittings import folders_of
 from barmand.model.errors import ConfigInvalid
+from barmand.model.queueing import Limits
 from barmand.service.house import House
 from barmand.service.peers import Rights, group_number
 from barmand.settings.schema import DaemonSettings, Settings
@@ -14,7 +15,7 @@ from barmand.works import Bells, Locks, Works
 
 _READ_AT_START = (
     *("state_directory", "control_socket", "control_group", "monitor_group"),
-    *("max_parallel_backups", "wal_poll_interval"),
+    "wal_poll_interval",
 )
 
 
@@ -65,6 +66,10 @@ def rights_of(daemon: DaemonSettings) -> Rights:
         except KeyError as error:
             raise ConfigInvalid(f"{option}: there is no group {name!r}") from error
     return Rights(*numbers)
+
+
+def limits_of(daemon: DaemonSettings) -> Limits:
+    return Limits(daemon.max_parallel_backups, daemon.max_parallel_backups_per_host or None)
 
 
 def at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]:

@@ -39,9 +39,10 @@ def daemon_of(
 ) -> Callable[..., Daemon]:
     """A daemon with several servers, all of them the same cluster with a slot each."""
 
-    def make(*names: str, more: dict[str, Options] | None = None) -> Daemon:
+    def make(*names: str, more: dict[str, Options] | None = None, **common: str | int) -> Daemon:
         servers = {name: server_options(cluster, slot_name=f"slot_{name}") for name in names}
-        return streaming(make_daemon(ini(folder, servers | (more or {}))).start(), *names)
+        text = ini(folder, servers | (more or {}), **common)
+        return streaming(make_daemon(text).start(), *names)
 
     return make
 
@@ -68,10 +69,18 @@ def test_a_cancel_in_mid_copy_stops_it_and_frees_the_server(
 
 
 def test_a_backup_is_cancelled_by_its_id_while_it_is_queued(daemon_of: Many) -> None:
-    daemon = daemon_of("first", "second")
+    daemon = daemon_of("first", "second", max_parallel_backups=1)
     with held_copy(daemon, "first", "second") as (followed, first):
         queued = backups(daemon, "second")[0]
         assert queued["status"] == "QUEUED"
+        assert queued["progress"]["queued"] == {
+            "position": 1,
+            "count": 1,
+            "waits_for": "waits for a place (max_parallel_backups = 1)",
+        }
+        assert "QUEUED (1st of 1)" in daemon.ctl("list-backups", "second").stdout
+        told = daemon.ctl("show-backup", "second", queued["backup_id"]).stdout
+        assert "queued, 1st of 1: waits for a place (max_parallel_backups = 1)" in told
         view = ask(daemon, "cancel", server="second", backup=queued["backup_id"])["backup"]
         assert (view["status"], view["error"]["code"]) == ("FAILED", "Stopped")
         assert show(daemon, first, "first")["status"] == "STARTED"
@@ -98,8 +107,8 @@ def test_a_second_backup_of_a_server_is_refused_while_one_is_active(daemon: Daem
         ask(daemon, "cancel", server="main")
 
 
-def test_several_servers_are_backed_up_one_after_another_as_given(daemon_of: Many) -> None:
-    daemon = daemon_of("a", "b", "c")
+def test_with_one_place_servers_are_backed_up_one_after_another_as_given(daemon_of: Many) -> None:
+    daemon = daemon_of("a", "b", "c", max_parallel_backups=1)
     with follow(daemon, "c", "a", "b", follow="copied") as followed:
         result = followed.result()
     assert [view["server"] for view in result["backups"]] == ["c", "a", "b"]
@@ -107,6 +116,33 @@ def test_several_servers_are_backed_up_one_after_another_as_given(daemon_of: Man
     spans = [(view["started_at"], view["copied_at"]) for view in result["backups"]]
     assert spans == sorted(spans)
     assert all(before[1] <= behind[0] for before, behind in pairwise(spans))
+
+
+def test_a_reload_opens_places_but_a_full_host_lets_others_pass(
+    daemon_of: Many, cluster: Cluster
+) -> None:
+    other = server_options(cluster, slot_name="slot_other", database_host="another")
+    daemon = daemon_of("a", "b", more={"c": other}, max_parallel_backups=1)
+    streaming(daemon, "c")
+    with follow(daemon, "all", bwlimit=SLOWEST):
+        eventually(lambda: [view["status"] for view in backups(daemon, "a")] == ["STARTED"])
+        text = daemon.config.read_text()
+        more = "max_parallel_backups = 3\nmax_parallel_backups_per_host = 1"
+        daemon.config.write_text(text.replace("max_parallel_backups = 1", more))
+        ask(daemon, "reload")
+        eventually(lambda: backups(daemon, "c")[0]["status"] == "STARTED")
+        (queued,) = backups(daemon, "b")
+        assert queued["progress"]["queued"] == {
+            "position": 1,
+            "count": 1,
+            "waits_for": "waits for its host: localhost has 1 of 1",
+        }
+        daemon.expects("backup failed")
+        assert daemon.stop() == 0
+    daemon.start()
+    for server in ("a", "b", "c"):
+        error = backups(daemon, server)[0]["error"]
+        assert (error["code"], error["message"]) == ("Stopped", "barmand was shut down")
 
 
 def test_all_means_every_server_by_name_and_the_broken_are_told(daemon_of: Many) -> None:

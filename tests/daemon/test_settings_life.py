@@ -218,11 +218,13 @@ def test_a_change_that_counts_from_the_next_start_on_is_told(
     daemon: Daemon, cluster: Cluster, folder: Path
 ) -> None:
     servers = {"main": server_options(cluster)}
-    daemon.config.write_text(ini(folder, servers, wal_poll_interval=7, max_parallel_backups=1))
+    daemon.config.write_text(
+        ini(folder, servers, wal_poll_interval=7, state_directory=folder / "elsewhere")
+    )
     warnings = ask(daemon, "reload")["warnings"]
     assert len(warnings) == 2
     assert "wal_poll_interval" in str(warnings)
-    assert "max_parallel_backups" in str(warnings)
+    assert "state_directory" in str(warnings)
     assert ask(daemon, "status")["daemon"]["config_warnings"] == warnings
     daemon.config.write_text(ini(folder, servers))
     assert ask(daemon, "reload")["warnings"] == []

@@ -9,6 +9,7 @@ from barmand.model.pgdata import (
     Part,
     RelationFile,
     is_temporary,
+    mapped_tablespaces,
     may_vanish,
     part_of,
     tablespace_version_folder,
@@ -134,3 +135,16 @@ def test_of_a_tablespace_only_the_folder_of_this_version_is_taken() -> None:
     assert folder.fullmatch("PG_15_202209061")
     assert not folder.fullmatch("PG_16_202307071")
     assert not folder.fullmatch("PG_15_202209061.old")
+
+
+@pytest.mark.parametrize(
+    ("text", "oids"),
+    [
+        ("", ()),
+        ("16385 /srv/fast\n16390 /srv/slow\n", (16385, 16390)),
+        ("16385 /srv/of two\\\n99 lines\n16390 /srv/a \\\\ b\n", (16385, 16390)),
+        ("16385 /srv/without an end", (16385,)),
+    ],
+)
+def test_a_tablespace_map_names_oids(text: str, oids: tuple[int, ...]) -> None:
+    assert mapped_tablespaces(text) == oids

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -313,3 +314,24 @@ def test_a_bad_page_is_told_with_file_and_block(taking: Taking, copier: FileCopi
     assert backup.copied is not None
     assert backup.copied.damages == (Damage(path, (17,)),)
     assert taking.verify(backup)
+
+
+def test_a_tablespace_made_while_the_backup_began_is_no_silent_hole(
+    taking: Taking, copier: FileCopier, folder: Path
+) -> None:
+    """After the cluster told its tablespaces, before its backup mode began."""
+    place = folder / "late"
+    place.mkdir()
+
+    class Late(Told):
+        def __call__(self, phase: Phase, done: int | None, total: int | None) -> None:
+            super().__call__(phase, done, total)
+            if phase is Phase.CHECKPOINT:
+                taking.cluster.psql(f"CREATE TABLESPACE late LOCATION '{place}'")
+
+    try:
+        with pytest.raises(PostgresFailed, match="main got a new tablespace"):
+            taking.take(copier, told=Late())
+    finally:
+        taking.cluster.psql("DROP TABLESPACE late")
+    assert_over(taking)

@@ -140,6 +140,19 @@ def test_tablespaces_lie_beside_the_data_and_count_in_its_size(bench: Bench) -> 
     assert with_space.size == plain.size + len(b"in a tablespace")
 
 
+def test_a_tablespace_made_while_the_backup_began_fails_it(bench: Bench) -> None:
+    backup = begun(bench)
+    links = data_of(bench) / "pg_tblspc"
+
+    def late() -> None:
+        links.mkdir(parents=True, exist_ok=True)
+        (links / "16385").symlink_to("/somewhere")
+
+    bench.tool.during = late
+    with pytest.raises(PostgresFailed, match=r"main got a new tablespace \(oid 16385\)"):
+        bench.take.method.take(backup, Order(), stop=Stop(), report=Told())
+
+
 @pytest.mark.parametrize(
     ("version", "told"), [(150_018, Checksums.SHA256), (120_022, Checksums.CRC32C)]
 )

@@ -131,14 +131,23 @@ def test_a_copy_holds_the_session_and_lays_its_words_beside(stage: Stage) -> Non
 
 
 def test_a_manifest_names_every_file(stage: Stage) -> None:
-    stage.held.session.tablespace_map = "77 /somewhere\n"
+    place = stage.pgdata.parent / "fast"
+    (place / "PG_15_202209061").mkdir(parents=True)
+    stage.bench.postgres.tablespaces = (Tablespace("fast", 77, str(place)),)
+    stage.held.session.tablespace_map = f"77 {place}\n"
     backup = stage.take(Order(makes_manifest=True, jobs=3))
     data = stage.data(backup)
     on_disk = {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
     assert set(dict(read_checksums(data))) == on_disk - {"backup_manifest"}
-    assert (data / "tablespace_map").read_text() == "77 /somewhere\n"
+    assert (data / "tablespace_map").read_text() == f"77 {place}\n"
     assert backup.copied is not None
     assert backup.copied.workers == 3
+
+
+def test_a_tablespace_made_while_the_backup_began_fails_it(stage: Stage) -> None:
+    stage.held.session.tablespace_map = "77 /somewhere\n"
+    with pytest.raises(PostgresFailed, match=r"main got a new tablespace \(oid 77\)"):
+        stage.take()
 
 
 def test_a_session_that_breaks_fails_the_copy_with_that_reason(stage: Stage) -> None:

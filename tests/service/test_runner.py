@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from barmand.model.errors import Refused, Stopped, ToolFailed
 from barmand.model.progress import Phase
+from barmand.model.queueing import Limits
 from barmand.model.turns import Places
 from barmand.service.runner import Job, Key, Runner
 from support.waiting import eventually
@@ -21,7 +22,7 @@ PATIENCE = 10
 
 @pytest.fixture
 def runner() -> Iterator[Runner]:
-    made = Runner(workers=2)
+    made = Runner(Limits(2))
     yield made
     made.stop("the test is over")
 
@@ -57,9 +58,15 @@ def gates() -> Iterator[Callable[[], Gate]]:
         gate.let_go.set()
 
 
+def queue(
+    runner: Runner, job: Job, work: Callable[[Job], None], host: str = "db1", request: str = ""
+) -> None:
+    runner.queue(job, work, host=host, request=request or job.key.server)
+
+
 def begin(runner: Runner, key: Key, work: Callable[[Job], None]) -> Job:
     job = runner.enlist(key)
-    runner.submit(lambda: runner.perform(job, work))
+    queue(runner, job, work)
     return job
 
 
@@ -119,7 +126,9 @@ def test_a_job_withdrawn_before_it_began_never_begins(
     assert runner.withdraw(KEY, "cancelled by alice") is True
     assert not runner.has(KEY)
     assert job.stop.reason == "cancelled by alice"
-    runner.submit(lambda: runner.perform(job, never)).result(PATIENCE)
+    queue(runner, job, never)
+    begin(runner, OTHER, lambda _: None)
+    runner.wait_for_end(OTHER, PATIENCE)
     assert never.times == 0
 
 
@@ -333,7 +342,7 @@ def test_progress_is_queued_until_told_and_gone_with_the_job(
     assert queued is not None
     assert queued.phase is Phase.QUEUED
     assert runner.all_progress() == []
-    runner.submit(lambda: runner.perform(job, gate))
+    queue(runner, job, gate)
     gate.wait()
     runner.reporter(job)(Phase.COPYING, 5, 10)
     ((key, progress),) = runner.all_progress()
@@ -422,8 +431,6 @@ def test_nothing_new_begins_after_a_stop(runner: Runner, gates: Callable[[], Gat
     job = runner.enlist(KEY)
     assert job.stop.reason == "shut down"
     with pytest.raises(Stopped, match="shut down"):
-        runner.submit(lambda: runner.perform(job, never))
-    with pytest.raises(Stopped, match="shut down"):
         runner.apart(job, never)
     assert never.times == 0
 
@@ -441,3 +448,91 @@ def test_a_chore_asked_for_again_while_stopping_is_not_done_again(
         chore.let_go.set()
         stopping.result(PATIENCE)
     assert chore.times == 1
+
+
+# ------------------------------------------------------------------------------------------- queue
+def keys(*servers: str) -> list[Key]:
+    return [Key("backup", server, "20240501T023000") for server in servers]
+
+
+def test_as_many_run_as_the_limit_allows_and_the_next_begins_when_one_ends(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    made = [gates() for _ in range(3)]
+    for key, gate in zip(keys("a", "b", "c"), made, strict=True):
+        begin(runner, key, gate)
+    made[0].wait()
+    made[1].wait()
+    (third,) = keys("c")
+    queued = runner.progress(third)
+    assert queued is not None
+    assert queued.place is not None
+    assert (queued.place.position, queued.place.count) == (1, 1)
+    assert queued.place.waits_for == "waits for a place (max_parallel_backups = 2)"
+    assert not made[2].begun.is_set()
+    made[0].let_go.set()
+    made[2].wait()
+    begun = runner.progress(third)
+    assert begun is not None
+    assert begun.place is None
+
+
+def test_a_limit_that_is_raised_lets_the_next_begin(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    made = [gates() for _ in range(4)]
+    for key, gate in zip(keys("a", "b", "c", "d"), made, strict=True):
+        begin(runner, key, gate)
+    runner.limit(Limits(3))
+    made[2].wait()
+    assert not made[3].begun.is_set()
+
+
+def test_a_full_host_lets_others_pass(runner: Runner, gates: Callable[[], Gate]) -> None:
+    runner.limit(Limits(2, per_host=1))
+    made = [gates() for _ in range(3)]
+    names = keys("a", "b", "c")
+    for key, gate, host in zip(names, made, ("db1", "db1", "db2"), strict=True):
+        queue(runner, runner.enlist(key), gate, host)
+    made[0].wait()
+    made[2].wait()
+    assert not made[1].begun.is_set()
+    made[0].let_go.set()
+    made[1].wait()
+
+
+def test_a_storm_of_cancels_leaves_nothing_and_loses_no_place(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    wall = [gates(), gates()]
+    for key, gate in zip(keys("a", "b"), wall, strict=True):
+        begin(runner, key, gate)
+        gate.wait()
+    storm = keys(*(f"s{number}" for number in range(100)))
+    never = gates()
+    for key in storm:
+        begin(runner, key, never)
+    with ThreadPoolExecutor(8) as pool:
+        withdrawn = list(pool.map(lambda key: runner.withdraw(key, "cancelled"), storm * 2))
+    assert withdrawn.count(True) == len(storm)
+    assert withdrawn.count(None) == len(storm)
+    for gate in wall:
+        gate.let_go.set()
+    after = gates()
+    begin(runner, KEY, after)
+    after.wait()
+    assert never.times == 0
+
+
+def test_every_job_of_many_is_performed_once_whatever_the_limit_does_meanwhile(
+    runner: Runner,
+) -> None:
+    done: list[str] = []
+    many = keys(*(f"s{number}" for number in range(200)))
+    for number, key in enumerate(many):
+        begin(runner, key, lambda job: done.append(job.key.server))
+        if number % 20 == 0:
+            runner.limit(Limits(1 + number % 7, per_host=2))
+    for key in many:
+        runner.wait_for_end(key, PATIENCE)
+    assert sorted(done) == sorted(key.server for key in many)

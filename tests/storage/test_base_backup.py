@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from barmand.model.errors import StorageFailed
-from barmand.storage.base_backup import MANIFEST_TAIL_BYTES, read_label, read_manifest_tail
+from barmand.storage.base_backup import (
+    MANIFEST_TAIL_BYTES,
+    read_label,
+    read_manifest_tail,
+    tablespaces_in,
+)
 
 
 def test_the_label_is_read_whole(tmp_path: Path) -> None:
@@ -46,3 +51,13 @@ def test_a_manifest_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "backup_manifest").mkdir()
     with pytest.raises(StorageFailed, match=r"cannot read .*backup_manifest"):
         read_manifest_tail(tmp_path)
+
+
+def test_tablespaces_are_links_or_archives(tmp_path: Path) -> None:
+    assert tablespaces_in(tmp_path) == set()
+    for name in ("base.tar.gz", "16385.tar.gz", "16390.tar", "backup_manifest", "12345x"):
+        (tmp_path / name).touch()
+    assert tablespaces_in(tmp_path) == {16385, 16390}
+    (tmp_path / "pg_tblspc").mkdir()
+    (tmp_path / "pg_tblspc/16400").symlink_to("/nowhere")
+    assert 16400 in tablespaces_in(tmp_path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table as Grid
 from rich.text import Text
 
 from barmand.ctl.pages import Facts, Table
+from barmand.ctl.plain import NEXT_IN_QUEUE
 from barmand.ctl.words import progress_words, safe
 
 TYPE_CHECKING = False
@@ -78,7 +79,8 @@ def _cell(place: str, text: str) -> Text:
 
 
 class Bar:
-    """One live line at the foot of the terminal; `hide` takes it away until the next update.
+    """Live lines at the foot of the terminal, one for each work; `hide` takes them away until the
+    next updates. Of the queue, only those that are next have one.
 
     It is drawn by whoever updates it, and no thread of rich's: a terminal that vanishes is then an
     ordinary error in the one place that expects it.
@@ -86,12 +88,18 @@ class Bar:
 
     def __init__(self) -> None:
         self._live: Progress | None = None
+        self._lines: dict[str, TaskID] = {}
 
     def update(self, work: str, progress: dict[str, Any]) -> None:
+        queued = progress.get("queued")
+        if queued and queued["position"] > NEXT_IN_QUEUE:
+            return
         live = self._live or self._begin()
+        if work not in self._lines:
+            self._lines[work] = live.add_task("", words="")
         total = progress["bytes_total"]
         live.update(
-            live.task_ids[0],
+            self._lines[work],
             description=safe(work),
             completed=min(progress["bytes_done"] or 0, total or 0),
             total=total,
@@ -102,6 +110,7 @@ class Bar:
     def hide(self) -> None:
         if self._live is not None:
             live, self._live = self._live, None
+            self._lines.clear()
             live.stop()
 
     def _begin(self) -> Progress:
@@ -115,7 +124,6 @@ class Bar:
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        live.add_task("", words="")
         live.start()
         self._live = live
         return live

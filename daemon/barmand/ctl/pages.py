@@ -6,6 +6,7 @@ from barmand.ctl.words import (
     gap_words,
     minute,
     moment,
+    ordinal,
     progress_words,
     size,
     size_exactly,
@@ -51,7 +52,7 @@ def backup_list(result: View) -> Page:
             backup["server"],
             backup["backup_id"],
             told(backup["name"]),
-            backup["status"] + (" (bad pages)" if backup["damages"] else ""),
+            _status(backup),
             minute(backup["end_time"]),
             size(backup["size_bytes"]),
             told(backup["missing_wal_count"]),
@@ -59,6 +60,13 @@ def backup_list(result: View) -> Page:
         for backup in result["backups"]
     ]
     return [Table(headings, rows)]
+
+
+def _status(backup: View) -> str:
+    queued = (backup["progress"] or {}).get("queued")
+    if backup["status"] == "QUEUED" and queued:
+        return f"QUEUED ({ordinal(queued['position'])} of {queued['count']})"
+    return str(backup["status"]) + (" (bad pages)" if backup["damages"] else "")
 
 
 def one_backup(result: View) -> Page:

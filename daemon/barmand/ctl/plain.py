@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STEP_PERCENT = 10
 LEAST_SECONDS = 1
 MOST_SECONDS = 60
+NEXT_IN_QUEUE = 10
 
 
 def lines(page: Page) -> Iterator[str]:
@@ -57,26 +58,31 @@ def _fact_lines(facts: Facts) -> Iterator[str]:
 
 
 class ProgressLines:
-    """A line when the phase changes, when 10 % more are done, and at the latest every minute."""
+    """A line when the phase changes, when 10 % more are done, and at the latest every minute.
+
+    What waits in the queue has been told so; it is told again each minute once it is among the
+    next.
+    """
 
     def __init__(self, say: Callable[[str], None], now: Callable[[], float] = monotonic) -> None:
         self._say = say
         self._now = now
-        self._phase = ""
-        self._percent = 0
-        self._said_at = 0.0
+        self._told: dict[str, tuple[str, int, float]] = {}
 
     def update(self, work: str, progress: dict[str, Any]) -> None:
-        phase = f"{work}: {progress['phase']}"
+        phase, queued, now = progress["phase"], progress.get("queued"), self._now()
         done, total = progress["bytes_done"] or 0, progress["bytes_total"]
         percent = 100 * done // total if total else 0
-        now = self._now()
-        passed = now - self._said_at
+        if queued and (queued["position"] > NEXT_IN_QUEUE or work not in self._told):
+            self._told.setdefault(work, (phase, 0, now))
+            return
+        told, percent_told, at = self._told.get(work, ("", 0, 0.0))
+        passed = now - at
         is_due = passed >= MOST_SECONDS or (
-            percent >= self._percent + STEP_PERCENT and passed >= LEAST_SECONDS
+            percent >= percent_told + STEP_PERCENT and passed >= LEAST_SECONDS
         )
-        if phase != self._phase or is_due:
-            self._phase, self._percent, self._said_at = phase, percent, now
+        if phase != told or is_due:
+            self._told[work] = (phase, percent, now)
             self._say(f"{work}: {progress_words(progress)}")
 
     def hide(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from barmand.ctl.words import size, span, wals
+from barmand.ctl.words import progress_words, size, span, wals
 from barmand.model.errors import WaitTimeout
 
 TYPE_CHECKING = False
@@ -56,6 +56,9 @@ class Story:
         who = " ".join(key)
         if now == "FAILED":
             self._tell_failure(who, backup["error"])
+            return
+        if now == "QUEUED" and (backup["progress"] or {}).get("queued"):
+            self._screen.say(f"{who}: {progress_words(backup['progress'])}")
             return
         if now in ("WAITING_FOR_WALS", "DONE") and before != "WAITING_FOR_WALS":
             self._screen.say(f"{who}: {_copied(backup)}")

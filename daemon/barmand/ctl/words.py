@@ -88,6 +88,8 @@ def gap_words(gap: dict[str, Any]) -> str:
 
 def progress_words(progress: dict[str, Any]) -> str:
     """`copying: 1.2 GiB of 3.4 GiB (35 %), 120.0 MiB/s, 18 s left`, as far as it is known."""
+    if progress.get("queued"):
+        return queued_words(progress["queued"])
     facts = []
     if progress["bytes_done"] is not None:
         facts.append(_amount(progress["bytes_done"], progress["bytes_total"]))
@@ -96,6 +98,16 @@ def progress_words(progress: dict[str, Any]) -> str:
     if progress["seconds_left"] is not None:
         facts.append(f"{span(progress['seconds_left'])} left")
     return f"{progress['phase']}: {', '.join(facts)}" if facts else str(progress["phase"])
+
+
+def queued_words(queued: dict[str, Any]) -> str:
+    """`queued, 3rd of 12: waits for a place (max_parallel_backups = 4)`."""
+    return f"queued, {ordinal(queued['position'])} of {queued['count']}: {queued['waits_for']}"
+
+
+def ordinal(number: int) -> str:
+    is_teen = number % 100 in (11, 12, 13)
+    return f"{number}{'th' if is_teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def _amount(done: int, total: int | None) -> str:

@@ -49,6 +49,7 @@ _LEFT_OUT = frozenset(
 """Files at the top that tell of the running server, or of another backup."""
 
 _TEMPORARY = re.compile(r"pgsql_tmp.*|pg_internal\.init.*|t[0-9]+_[0-9]+(_[a-z]+)?(\.[0-9]+)?")
+_MAPPED = re.compile(r"([0-9]+) (?:\\.|[^\\\n])*(?:\n|$)", re.DOTALL)
 _RELATION = re.compile(r"([0-9]+)(_(?:fsm|vm|init))?(?:\.([0-9]+))?")
 _RELATION_FOLDERS = re.compile(
     r"global|base/[0-9]+|(pg_tblspc/[0-9]+/)?PG_[0-9.]+_[0-9]+(/[0-9]+)?"
@@ -88,6 +89,13 @@ def may_vanish(path: str) -> bool:
     if folder == "global":  # VACUUM FULL gives shared relations new files, too
         return _RELATION.fullmatch(name) is not None
     return folder != ""
+
+
+def mapped_tablespaces(tablespace_map: str) -> tuple[int, ...]:
+    """The oids that PostgreSQL's `tablespace_map` names: an oid and a place a line, in which a
+    backslash stands before a line's end that belongs to the place.
+    """
+    return tuple(int(found) for found in _MAPPED.findall(tablespace_map))
 
 
 def tablespace_version_folder(version: int) -> re.Pattern[str]:

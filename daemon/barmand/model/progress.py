@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from barmand.model.queueing import Place
+
 
 class Phase(StrEnum):
     QUEUED = "queued"
@@ -25,6 +27,8 @@ class Progress:
     bytes_total: int | None = None
     """An estimate: PostgreSQL counts its files before it sends them."""
     elapsed: float = 0.0
+    place: Place | None = None
+    """In the queue, while it waits there."""
 
     @property
     def bytes_per_second(self) -> float | None:

@@ -18,9 +18,11 @@ from barmand.model.backup import RESTORABLE, Backup, Cluster, Copied, Damage
 from barmand.model.errors import Failure, PostgresFailed, Stopped
 from barmand.model.finding import Finding
 from barmand.model.order import Order, Reuse
+from barmand.model.pgdata import mapped_tablespaces
 from barmand.model.positions import Position, start_of
 from barmand.model.progress import Phase
 from barmand.operations.examining import granted
+from barmand.operations.new_tablespaces import demand_known
 from barmand.operations.ports import (
     Clock,
     CopyJob,
@@ -113,6 +115,7 @@ class ByFiles:
                 ended = session.end()
             end_time = self.now()
             start = _start(backup.server, ended)
+            demand_known(backup, mapped_tablespaces(ended.tablespace_map))
             self._lay_beside(backup, ended, manifest)
             if manifest is not None:
                 manifest.end(

@@ -15,9 +15,10 @@ from barmand.model.positions import end_of, start_of
 from barmand.model.progress import Phase
 from barmand.model.wal import parse_lsn
 from barmand.operations.examining import compatible, packable
+from barmand.operations.new_tablespaces import demand_known
 from barmand.operations.ports import Clock, CopyTool, Readiness, Report, Seconds, Stop
 from barmand.operations.retrying import with_retries
-from barmand.storage.base_backup import read_label, read_manifest_tail
+from barmand.storage.base_backup import read_label, read_manifest_tail, tablespaces_in
 from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size
 from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, archive_in
@@ -81,6 +82,7 @@ class ByPgBasebackup:
         end_time = self.now()
         if told.damages:
             _keep_damaged(data, told.damages)
+        demand_known(backup, tablespaces_in(data))
         label = self._label(data)
         start, end_lsn = start_of(label), _end_lsn(read_manifest_tail(data), told.end_point)
         report(Phase.SYNCING, None, None)

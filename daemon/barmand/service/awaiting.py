@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 def awaited(
-    runner: Runner, key: Key, work: Callable[[Job], T], *, apart: bool, tells: bool = True
+    runner: Runner, key: Key, work: Callable[[Job], T], *, tells: bool = True
 ) -> Generator[AnyNote | None, None, T]:
-    """Have `work` done by the runner; notes on its progress, then its result or its failure.
+    """Have `work` done at once; notes on its progress, then its result or its failure.
 
-    `apart`: on the chores' pool, where it does not wait behind copies. Not `tells`: no notes.
+    Not `tells`: no notes.
     """
     job = runner.enlist(key)
     outcome: Future[T] = Future()
@@ -43,10 +43,7 @@ def awaited(
             outcome.set_exception(error)
             raise
 
-    if apart:
-        runner.apart(job, perform)
-    else:
-        runner.submit(lambda: runner.perform(job, perform))
+    runner.apart(job, perform)
     for note in _progress(runner, job, outcome):
         yield note if tells else None
     if not outcome.done():
@@ -85,7 +82,6 @@ def restored(
         runner,
         Key("restore", backup.server, backup.id),
         lambda job: kit.restore.run(plan, stop=job.stop, report=runner.reporter(job)),
-        apart=False,
     )
     for words in done.warnings:
         yield WarningNote(server=kit.name, message=words)

@@ -118,14 +118,17 @@ class Desk:
             )
             return backup, self.runner.enlist(_key(backup))
 
-    def begin(self, queued: Sequence[tuple[Kit, Backup, Job]], wish: Wish) -> None:
-        """Take queued backups one after another, on one worker."""
-
-        def take_all() -> None:
-            for kit, backup, job in queued:
-                self.runner.perform(job, _taking(kit, backup, wish, self.runner))
-
-        self.runner.submit(take_all)
+    def begin(
+        self, queued: Sequence[tuple[Kit, Backup, Job]], wish: Wish, request: str | None = None
+    ) -> None:
+        """Take queued backups when their turn comes; what has one `request` shares its turns."""
+        for kit, backup, job in queued:
+            self.runner.queue(
+                job,
+                _taking(kit, backup, wish, self.runner),
+                host=kit.host,
+                request=request or f"{queued[0][1].server} {queued[0][1].id}",
+            )
 
     def fail_lost(self) -> None:
         """A row whose worker is gone (its last write met a full disk, say) must not stay active."""
@@ -206,7 +209,6 @@ class Desk:
             self.runner,
             Key("delete", backup.server, backup.id),
             lambda job: kit.delete.run(backup, actor=who, stop=job.stop),
-            apart=True,
         )
         yield DeletedReply(server=backup.server, backup_id=backup.id, removed_wals=removed)
 

@@ -58,6 +58,8 @@ class Kit:
     """With its password masked."""
     told_settings: Mapping[str, object]
     """Every option in force, secrets masked."""
+    host: str
+    """The machine whose servers share max_parallel_backups_per_host."""
     order: Order
     schedule: CronSchedule | None
     schedule_grace: timedelta

@@ -6,15 +6,16 @@ polls), in lanes of their own so that WAL never queues behind a copy, nor behind
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from barmand.model.errors import Failure, Refused, Stopped
 from barmand.model.progress import Phase, Progress
+from barmand.model.queueing import Limits
 from barmand.outside.clock import monotonic
 from barmand.service.lanes import Lanes
+from barmand.service.queue import Queue
 from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
@@ -45,13 +46,13 @@ class Job:
 
 
 class Runner:
-    def __init__(self, workers: int) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._lock = threading.Lock()
         self._ended = threading.Condition(self._lock)
         self._jobs: dict[Key, Job] = {}
-        self._apart: set[threading.Thread] = set()
+        self._threads: set[threading.Thread] = set()
+        self._queue: Queue[Key, tuple[Job, Callable[[Job], None]]] = Queue(limits)
         self._lanes = Lanes(_do_chore)
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="worker")
         self.stopping = StopFlag()
         self.has_left_work_behind = False
 
@@ -67,14 +68,21 @@ class Runner:
                 job.stop.stop(self.stopping.reason)
         return job
 
-    def submit(self, work: Callable[[], None]) -> Future[None]:
-        """Run `work` on a worker thread; it begins and ends its jobs through `perform`.
-
-        Raises Stopped.
-        """
+    def queue(self, job: Job, work: Callable[[Job], None], *, host: str, request: str) -> None:
+        """Perform a job when its turn has come; see `Queue.put`. After a stop: at once, stopped."""
         with self._lock:
-            self._demand_open()
-            return self._workers.submit(_bounded, work, _tell_job)
+            if not self.stopping.is_set():
+                if not job.is_withdrawn:
+                    self._queue.put(job.key, host, request, (job, work))
+                    self._begin_queued()
+                return
+        self.perform(job, work)
+
+    def limit(self, limits: Limits) -> None:
+        """From now on; what runs is not stopped."""
+        with self._lock:
+            self._queue.limits = limits
+            self._begin_queued()
 
     def perform(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
@@ -127,7 +135,9 @@ class Runner:
     def progress(self, key: Key) -> Progress | None:
         with self._lock:
             job = self._jobs.get(key)
-            return None if job is None else job.progress
+            if job is None or job.has_begun:
+                return None if job is None else job.progress
+            return replace(job.progress, place=self._queue.place(key))
 
     def all_progress(self) -> list[tuple[Key, Progress]]:
         with self._lock:
@@ -136,7 +146,14 @@ class Runner:
     def _discharge(self, job: Job) -> None:
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
+            self._queue.drop(job.key)
+            self._begin_queued()
             self._ended.notify_all()
+
+    def _begin_queued(self) -> None:
+        if not self.stopping.is_set():
+            for job, work in self._queue.begin():
+                self._start(job, work)
 
     # ----------------------------------------------------------------------------------- chores
     def ring(self, name: str, chore: Callable[[], None]) -> None:
@@ -150,18 +167,23 @@ class Runner:
         """
         with self._lock:
             self._demand_open()
-            thread = threading.Thread(
-                target=self._perform_apart, args=(job, work), name=_words(job.key), daemon=True
-            )
-            self._apart.add(thread)
-            thread.start()
+            self._start(job, work)
+
+    def _start(self, job: Job, work: Callable[[Job], None]) -> None:
+        """In a thread that ends with the process: work may hang for ever in the kernel."""
+        words = f"{job.key.deed} {job.key.server} {job.key.backup_id}".strip()
+        thread = threading.Thread(
+            target=self._perform_apart, args=(job, work), name=words, daemon=True
+        )
+        self._threads.add(thread)
+        thread.start()
 
     def _perform_apart(self, job: Job, work: Callable[[Job], None]) -> None:
         try:
             self.perform(job, work)
         finally:
             with self._lock:
-                self._apart.discard(threading.current_thread())
+                self._threads.discard(threading.current_thread())
                 self._ended.notify_all()
 
     # ------------------------------------------------------------------------------------- stop
@@ -170,27 +192,29 @@ class Runner:
             raise Stopped(self.stopping.reason)
 
     def stop(self, reason: str) -> None:
-        """Stop all work and wait for its end: programs get their grace, nothing new begins."""
+        """Stop all work and wait for its end: programs get their grace, nothing new begins.
+
+        Bounded: what hangs is left behind.
+        """
         with self._lock:
             self.stopping.stop(reason)
             for job in self._jobs.values():
                 job.stop.stop(reason)
+            left = self._queue.empty()
         self._lanes.close()
-        self._workers.shutdown(wait=True)
+        for job, work in left:  # they end at once: their stop is set
+            self.perform(job, work)
+        deadline = monotonic() + STOP_SECONDS
         with self._lock:
-            self._ended.wait_for(lambda: not self._apart, STOP_SECONDS)
-            hanging = [thread.name for thread in self._apart]
-        hanging += self._lanes.wait_for_end(STOP_SECONDS)
+            self._ended.wait_for(lambda: not self._threads, STOP_SECONDS)
+            hanging = [thread.name for thread in self._threads]
+        hanging += self._lanes.wait_for_end(max(0.0, deadline - monotonic()))
         if hanging:
             log.error("work does not end, and is left behind", work=sorted(hanging))
         with self._lock:
             self._jobs.clear()  # what is left never began: who waits for it need not any more
             self._ended.notify_all()
             self.has_left_work_behind = bool(hanging)
-
-
-def _words(key: Key) -> str:
-    return f"{key.deed} {key.server} {key.backup_id}".strip()
 
 
 def _do_chore(name: str, chore: Callable[[], None]) -> None:

@@ -19,6 +19,7 @@ from barmand.wire.messages import (
     ErrorView,
     GapView,
     ProgressView,
+    QueuedView,
     ReceiverView,
     TablespaceView,
 )
@@ -130,6 +131,13 @@ def progress_view(progress: Progress) -> ProgressView:
         bytes_total=progress.bytes_total,
         bytes_per_second=progress.bytes_per_second,
         seconds_left=progress.seconds_left,
+        queued=None
+        if progress.place is None
+        else QueuedView(
+            position=progress.place.position,
+            count=progress.place.count,
+            waits_for=progress.place.waits_for,
+        ),
     )
 
 

@@ -125,4 +125,4 @@ class WalDesk:
             )
 
         key = Key("rebuild", kit.name, "")
-        yield (yield from awaited(self.runner, key, work, apart=True, tells=False))
+        yield (yield from awaited(self.runner, key, work, tells=False))

@@ -136,8 +136,15 @@ class DaemonSettings:
         Doc("barmand only: members of this group may ask, but change nothing."),
     ] = None
     max_parallel_backups: Annotated[
-        int, whole(1, 1000), Doc("barmand only: how many servers are backed up at the same time.")
+        int,
+        whole(1, 1000),
+        Doc("barmand only: how many servers are backed up at the same time; the rest queue."),
     ] = 4
+    max_parallel_backups_per_host: Annotated[
+        int,
+        whole(0, 1000),
+        Doc("barmand only: as above, of the servers on one database host; 0 is no limit."),
+    ] = 0
     wal_poll_interval: Annotated[
         int,
         seconds(1),
@@ -216,6 +223,14 @@ class ServerSettings:
         Doc(
             "How rsync reaches the database's machine, such as: ssh postgres@db1. Its host key "
             "must be known.",
+            is_server_only=True,
+        ),
+    ] = None
+    database_host: Annotated[
+        Text | None,
+        Doc(
+            "barmand only: the machine that max_parallel_backups_per_host counts this server to; "
+            "any word. None: the host of ssh_command with rsync, else that of conninfo.",
             is_server_only=True,
         ),
     ] = None

@@ -53,14 +53,26 @@ class Problem(Struct, frozen=True, kw_only=True):
     error: ErrorView
 
 
+class QueuedView(Struct, frozen=True, kw_only=True):
+    """`position` of `count` backups in the queue, and why it is not begun yet."""
+
+    position: int
+    count: int
+    waits_for: str
+
+
 class ProgressView(Struct, frozen=True, kw_only=True):
-    """`bytes_total` is PostgreSQL's estimate; rate and rest are null until known."""
+    """`bytes_total` is PostgreSQL's estimate; rate and rest are null until known.
+
+    `queued` while the backup waits in the queue.
+    """
 
     phase: str
     bytes_done: int | None = None
     bytes_total: int | None = None
     bytes_per_second: float | None = None
     seconds_left: float | None = None
+    queued: QueuedView | None = None
 
 
 class TablespaceView(Struct, frozen=True, kw_only=True):
@@ -234,7 +246,9 @@ class BackupsReply(Reply, frozen=True, kw_only=True):
 
 
 class StartBackup(Request, frozen=True, kw_only=True):
-    """Take base backups, one after another. `follow`: until when replies come."""
+    """Take base backups, as many side by side as the limits allow. `follow`: until when replies
+    come.
+    """
 
     method = "backup"
     result = BackupsReply
