@@ -36,6 +36,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
 from barmand.operations.hands import Hands
+from barmand.operations.hook_health import HookHealth
 from barmand.operations.hook_runner import HookRunner
 from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
@@ -589,6 +590,7 @@ def bench_over(
         receiving=lambda: (True, "streaming"),
         takes_pushed_wal=True,
         wal_health=wal_health,
+        hook_health=HookHealth(runner),
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)

@@ -39,6 +39,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.fetch import Fetch
 from barmand.operations.hands import Hands
+from barmand.operations.hook_health import HookHealth
 from barmand.operations.hook_runner import HookRunner
 from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
@@ -280,6 +281,7 @@ class Works:
             receiving=lambda: receiving_words(self._bells.receivers.state(self._name)),
             takes_pushed_wal=server.archiver,
             wal_health=wal_health,
+            hook_health=HookHealth(self._hooks.runner),
         )
 
     def _archive(self) -> Archive:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from barmand.catalog import rows
@@ -100,6 +100,12 @@ class HookRuns:
             _runs.c.outcome != Outcome.RUNNING,
         )
         return found[0] if found else None
+
+    def last_of_each(self, server: str) -> list[HookRun]:
+        """The last run of each hook in earnest that has ended, the latest first."""
+        ended = (_runs.c.server == server, _runs.c.is_test.is_(False))
+        last = select(func.max(_runs.c.id)).where(*ended, _runs.c.outcome != Outcome.RUNNING)
+        return self._select(KEPT_RUNS, _runs.c.id.in_(last.group_by(_runs.c.hook)))
 
     def bad_of(self, server: str, backup_id: str) -> list[HookRun]:
         """What did not go well of the hooks of one backup, newest first."""

@@ -60,6 +60,8 @@ def parse(argv: Sequence[str]) -> Asked | None:
         return None
     typed, *words = options.words
     name = ALIASES.get(typed, typed)
+    if words and f"{typed} {words[0]}" in COMMANDS:  # a command of two words
+        name = f"{typed} {words.pop(0)}"
     if name not in COMMANDS:
         raise _unknown(typed)
     command = COMMANDS[name]
@@ -70,7 +72,7 @@ def parse(argv: Sequence[str]) -> Asked | None:
         parser.parse_args(words, options)
     else:
         parser.parse_intermixed_args(words, options)  # options may stand between servers
-    return Asked(name, command.params(options), options, command.act)
+    return Asked(name.replace(" ", "-"), command.params(options), options, command.act)
 
 
 def asked_format(argv: Sequence[str]) -> str:
@@ -137,6 +139,9 @@ def _decoded(argv: Sequence[str]) -> list[str]:
 def _unknown(typed: str) -> UsageError:
     import difflib  # noqa: PLC0415 - only here, and too slow to load for every command
 
+    pairs = [name for name in COMMANDS if name.startswith(f"{typed} ")]
+    if pairs:
+        return UsageError(f"`{typed}` what?", hint=f"There is `{'`, `'.join(pairs)}`.")
     near = difflib.get_close_matches(typed, COMMANDS, n=1)
     hint = f"Did you mean `{near[0]}`?" if near else f"`{PROGRAM} --help` names the commands."
     return UsageError(f"unknown command {typed!r}", hint=hint)

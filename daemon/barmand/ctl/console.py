@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from barmand.ctl import stream_pages, wal_pages
+from barmand.ctl import hook_pages, stream_pages, wal_pages
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen
 from barmand.ctl.story import Story
@@ -71,6 +71,7 @@ def _page(method: str, result: Message) -> Page:
         "status": server_pages.status,
         **wal_pages.PAGES,
         **stream_pages.PAGES,
+        **hook_pages.PAGES,
     }[method](result)
 
 

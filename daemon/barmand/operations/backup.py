@@ -89,8 +89,9 @@ class TakeBackup:
 
     def _agree(self, backup: Backup, stop: Stop, report: Report) -> None:
         if self.hooks.has_before(HookEvent.BACKUP):
-            report(Phase.HOOKS, None, None)
+            report(Phase.AGREEING, None, None)
             self.hooks.before(HookEvent.BACKUP, backup, stop=stop)
+            report(Phase.CHECKPOINT, None, None)
             heed(stop)
 
     def _begin(self, backup: Backup) -> Backup:

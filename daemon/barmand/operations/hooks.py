@@ -101,9 +101,11 @@ class Hooks:
             if is_over:
                 runs.pay(server, backup_id)
 
-    def occasion(self, event: HookEvent, phase: HookPhase, backup: Backup) -> Occasion:
+    def occasion(
+        self, event: HookEvent, phase: HookPhase, backup: Backup, more: Mapping[str, str]
+    ) -> Occasion:
         """What hooks would be told of this backup."""
-        return self._of_backup(event, phase, backup, None)
+        return self._of_backup(event, phase, backup, more)
 
     # ------------------------------------------------------------------- around one file of WAL
     def of_segment(self, event: HookEvent, path: Path) -> Occasion:

@@ -21,7 +21,7 @@ def with_hooks(
     if not hooks.has(HookEvent.RECOVERY):
         return lay_out()
     facts = _facts(plan)
-    report(Phase.HOOKS, None, None)
+    report(Phase.AGREEING, None, None)
     hooks.before(HookEvent.RECOVERY, plan.backup, stop=stop, facts=facts)
     later = hooks.later(HookEvent.RECOVERY, plan.backup, facts)
     try:

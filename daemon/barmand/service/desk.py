@@ -16,12 +16,14 @@ from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
+from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking, keep_known
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.views import backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
     AnyNote,
@@ -79,6 +81,8 @@ class Desk:
             return self.wal.answer_at_the_door(request, self.house, file)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
+        if isinstance(request, HookRequest):
+            return HookDesk(self.catalog, self.runner).answer(request, self.house)
         return self._answer(request, who)
 
     def _answer(self, request: OwnRequest, who: str) -> Answer:
@@ -181,16 +185,26 @@ class Desk:
         log.info("cancelled", server=backup.server, backup_id=backup.id, deed=key.deed, by=who)
         # A cancel answers once the work has ended, as a rule: programs get their grace.
         self.runner.wait_for_end(key, CANCEL_SECONDS)
-        backup = self.catalog.backups.get(backup.server, backup.id)
+        backup = self._left_of(backup)
         keep, progress = keep_known(backup, self.house), self.runner.progress(key)
         return BackupReply(backup=backup_view(backup, self.catalog, progress, keep=keep))
 
+    def _left_of(self, backup: Backup) -> Backup:
+        try:
+            return self.catalog.backups.get(backup.server, backup.id)
+        except NotFound as gone:
+            raise Refused(
+                f"backup {backup.id} of {backup.server} was deleted before that could be stopped"
+            ) from gone
+
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or its restore, if that is what runs), else the server's active one."""
+        """The backup named (or its restore or deletion, if that is what runs), else the server's
+        active one.
+        """
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            key = Key("restore", backup.server, backup.id)
-            return backup, key if self.runner.has(key) else _key(backup)
+            keys = [Key(deed, backup.server, backup.id) for deed in ("restore", "delete")]
+            return backup, next(filter(self.runner.has, keys), _key(backup))
         for backup in self.catalog.backups.of_server(request.server):
             if backup.status in ACTIVE:
                 return backup, _key(backup)

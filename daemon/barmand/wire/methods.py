@@ -1,6 +1,7 @@
 """Every request there is, by its method's name."""
 
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
@@ -36,6 +37,6 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest
+AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest | HookRequest
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
