@@ -691,6 +691,7 @@ def bench_over(
             wal_gaps=catalog.wal_gaps,
             holds=catalog.holds,
             hooks=around,
+            proofs=catalog.proofs,
             noticed=noticed,
             forbidden=(home,),
             now=clock,

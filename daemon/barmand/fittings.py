@@ -13,6 +13,7 @@ from barmand.model.calendar import CronSchedule
 from barmand.model.compression import Compression
 from barmand.model.errors import ConfigInvalid
 from barmand.model.hook import HOOKS, Hook, Patience
+from barmand.model.masking import without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
 from barmand.model.secret import Conninfo
@@ -27,6 +28,7 @@ from barmand.outside.held_backup import HeldBackup
 from barmand.outside.hook_program import HookProgram
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
+from barmand.outside.pg_verifybackup import PgVerifybackup
 from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
@@ -198,15 +200,27 @@ def patiences_of(server: ServerSettings) -> tuple[Patience, Patience]:
     )
 
 
+def verifier_of(server: ServerSettings) -> PgVerifybackup:
+    return PgVerifybackup(server.path_prefix)
+
+
 def told(server: ServerSettings) -> dict[str, object]:
     """Every option in force, in words that JSON has; a connection shows no password."""
     return {each.name: _word(getattr(server, each.name)) for each in fields(server)}
+
+
+def secrets_of(server: ServerSettings) -> frozenset[str]:
+    """Every password that its options hold: not to be shown by anybody."""
+    values = (getattr(server, each.name) for each in fields(server))
+    return frozenset().union(*(each.secrets for each in values if isinstance(each, Conninfo)))
 
 
 def _word(value: object) -> object:
     match value:
         case Conninfo():
             return value.masked
+        case str() if not isinstance(value, Enum):
+            return without_secrets(value)
         case CronSchedule():
             return value.text
         case Enum():

@@ -24,7 +24,9 @@ from barmand.fittings import (
     postgres_of,
     primary_of,
     receiver_of,
+    secrets_of,
     told,
+    verifier_of,
     wal_server_of,
 )
 from barmand.model.hook import HookEvent
@@ -45,6 +47,7 @@ from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
+from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -56,6 +59,7 @@ from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import WORKERS, TakeIn
+from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic
 from barmand.outside.wal_source import WalSource
@@ -155,6 +159,7 @@ class Works:
             method=server.backup_method.value,
             conninfo=server.conninfo.masked,
             told_settings=told(server),
+            secrets=secrets_of(server),
             host=host_of(server),
             order=order_of(server),
             schedule=server.backup_schedule,
@@ -208,6 +213,10 @@ class Works:
             ),
             wal_health=wal_health,
             hooks=self._hooks,
+            verify=self._verify(),
+            make_manifest=MakeManifest(
+                self._layout, self._catalog.backups, self._catalog.holds, local_now, monotonic
+            ),
         )
 
     def _when_done(self) -> None:
@@ -368,8 +377,22 @@ class Works:
             wal_gaps=self._catalog.wal_gaps,
             holds=self._catalog.holds,
             hooks=self._hooks,
+            proofs=self._catalog.proofs,
             noticed=self._noticed,
             forbidden=forbidden,
+            now=local_now,
+            monotonic=monotonic,
+        )
+
+    def _verify(self) -> Verify:
+        return Verify(
+            layout=self._layout,
+            wals=self._wals,
+            backups=self._catalog.backups,
+            holds=self._catalog.holds,
+            proofs=self._catalog.proofs,
+            noticed=self._noticed,
+            program=verifier_of(self._server),
             now=local_now,
             monotonic=monotonic,
         )

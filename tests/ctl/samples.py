@@ -80,6 +80,7 @@ _DONE = BackupView(
     wal_gaps=[],
     hook_troubles=[],
     damages=[],
+    verification=None,
     progress=None,
     error=None,
 )

@@ -9,6 +9,7 @@ from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.events import Events
 from barmand.catalog.holds import Holds
 from barmand.catalog.hook_runs import HookRuns
+from barmand.catalog.proofs import Proofs
 from barmand.catalog.schedule_runs import ScheduleRuns
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_gaps import WalGaps
@@ -24,6 +25,7 @@ class Catalog:
     events: Events
     holds: Holds
     hook_runs: HookRuns
+    proofs: Proofs
     schedule_runs: ScheduleRuns
     servers: Servers
     wal_gaps: WalGaps
@@ -33,6 +35,11 @@ class Catalog:
     @property
     def bell(self) -> Doorbell:
         return self.database.bell
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of SQLite, and of the tables."""
+        return self.database.versions()
 
     def close(self) -> None:
         self.database.close()
@@ -48,6 +55,7 @@ def open_catalog(path: Path) -> Catalog:
         events=Events(database),
         holds=Holds(database),
         hook_runs=HookRuns(database),
+        proofs=Proofs(database),
         schedule_runs=ScheduleRuns(database),
         servers=Servers(database),
         wal_gaps=WalGaps(database),

@@ -8,6 +8,7 @@ from barmand.ctl import backup_command, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
 from barmand.ctl.hook_commands import HOOK_COMMANDS
+from barmand.ctl.proof_commands import PROOF_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
 from barmand.ctl.wal_commands import WAL_COMMANDS
 from barmand.model.errors import UsageError
@@ -54,6 +55,13 @@ def _add_servers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_show_servers(parser: argparse.ArgumentParser) -> None:
+    _add_servers(parser)
+    parser.add_argument(
+        "--no-live", dest="live", action="store_false", help="do not ask PostgreSQL"
+    )
+
+
 def _add_perhaps_servers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "servers",
@@ -95,6 +103,10 @@ def _servers_params(options: argparse.Namespace) -> Params:
     return {"servers": _named(options.servers)}
 
 
+def _show_params(options: argparse.Namespace) -> Params:
+    return {"servers": _named(options.servers), "live": options.live}
+
+
 def _perhaps_servers_params(options: argparse.Namespace) -> Params:
     servers = _named(options.servers)
     return {"servers": [] if servers == [ALL] else servers}
@@ -129,13 +141,14 @@ COMMANDS = {
     "check-backup": Command("look for its WAL now", _add_backup, _one_backup_params),
     "delete": Command("delete one backup", _add_backup, _one_backup_params),
     "restore": Command("lay a cluster out from a backup", _add_restore, _restore_params),
+    **PROOF_COMMANDS,
     **WAL_COMMANDS,
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
     **HOOK_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
     "list-servers": Command("the servers", _nothing, _no_params),
-    "show-servers": Command("the settings in force", _add_servers, _servers_params),
+    "show-servers": Command("what is known of servers", _add_show_servers, _show_params),
     "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),
     "ping": Command("does the daemon answer?", _nothing, _no_params),
     "reload": Command("read the settings again", _nothing, _no_params),

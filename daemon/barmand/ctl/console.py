@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from barmand.ctl import hook_pages, stream_pages, wal_pages
+from barmand.ctl import hook_pages, proof_pages, stream_pages, wal_pages
 from barmand.ctl.file_list import FileList
-from barmand.ctl.screen import Screen
+from barmand.ctl.screen import Screen, print_document
 from barmand.ctl.story import Story
 from barmand.ctl.watching import Watch
 from barmand.ctl.words import size, span, wals
@@ -38,6 +38,10 @@ class ConsoleView:
     def result(self, result: Message) -> int:
         if self._method == "backup":
             self._story.end(result)
+        elif self._method == "verify-backup":
+            self._none_verified(result)
+        elif self._method == "diagnose":
+            print_document(result["diagnosis"])
         elif self._method == "list-files":
             self._screen.pour(self._files.paths())
         elif self._method in _SENTENCES:
@@ -46,6 +50,11 @@ class ConsoleView:
         else:
             self._screen.show(_page(self._method, result))
         return int(result.get("exit_code", 0))
+
+    def _none_verified(self, result: Message) -> None:
+        """Each was told when it came."""
+        if not result["backups"]:
+            self._screen.say("no backups that could be verified")
 
     def failed(self, failure: Failure) -> int:
         self._files.discard()
@@ -117,6 +126,7 @@ _SENTENCES = {
     "check-backup": _backup,
     "delete": _deleted,
     "restore": _restored,
+    **proof_pages.SENTENCES,
     **wal_pages.SENTENCES,
     **stream_pages.SENTENCES,
 }

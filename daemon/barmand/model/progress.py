@@ -16,6 +16,8 @@ class Phase(StrEnum):
     WAITING_FOR_WAL = "waiting for WAL"
     AGREEING = "running hooks before it begins"
     HOOKS = "running hooks"
+    VERIFYING = "verifying"
+    SUMMING = "summing its files"
     RETRYING = "pausing before the next attempt"
 
 

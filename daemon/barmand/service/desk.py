@@ -19,6 +19,7 @@ from barmand.service.following import Following
 from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking, keep_known
+from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.views import backup_view
 from barmand.service.wal_desk import WalDesk
@@ -50,6 +51,7 @@ from barmand.wire.messages import (
     WarningNote,
 )
 from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -83,6 +85,8 @@ class Desk:
             return self.wal.answer_stream(request, self.house, who)
         if isinstance(request, HookRequest):
             return HookDesk(self.catalog, self.runner).answer(request, self.house)
+        if isinstance(request, ProofRequest):
+            return ProofDesk(self.runner, self.looking).answer(request, self.house, who)
         return self._answer(request, who)
 
     def _answer(self, request: OwnRequest, who: str) -> Answer:
@@ -198,13 +202,14 @@ class Desk:
             ) from gone
 
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or its restore or deletion, if that is what runs), else the server's
-        active one.
-        """
+        """The backup named (or what else is done with it, if that runs), else the active one."""
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            keys = [Key(deed, backup.server, backup.id) for deed in ("restore", "delete")]
-            return backup, next(filter(self.runner.has, keys), _key(backup))
+            for deed in ("restore", "delete", VERIFICATION, MANIFEST):
+                key = Key(deed, backup.server, backup.id)
+                if self.runner.has(key):
+                    return backup, key
+            return backup, _key(backup)
         for backup in self.catalog.backups.of_server(request.server):
             if backup.status in ACTIVE:
                 return backup, _key(backup)

@@ -4,7 +4,7 @@ Frozen. A reload builds a new house and swaps one reference; running work keeps 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.fetch import Fetch
 from barmand.operations.hooks import Hooks
 from barmand.operations.list_files import ListFiles
+from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
 from barmand.operations.rebuild import Rebuild
@@ -26,6 +27,7 @@ from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.operations.slots import SlotKeeper
 from barmand.operations.streaming import Streaming
+from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.wal_source import WalSource
 from barmand.service.receivers import Source
@@ -58,6 +60,8 @@ class Kit:
     """With its password masked."""
     told_settings: Mapping[str, object]
     """Every option in force, secrets masked."""
+    secrets: frozenset[str] = field(repr=False)
+    """What nobody may see, to be hidden wherever it turns up."""
     host: str
     """The machine whose servers share max_parallel_backups_per_host."""
     order: Order
@@ -81,6 +85,8 @@ class Kit:
     accounts: Accounts
     wal_health: WalHealth
     hooks: Hooks
+    verify: Verify
+    make_manifest: MakeManifest
 
     @property
     def watched(self) -> tuple[Path, ...]:

@@ -23,6 +23,7 @@ from barmand.model.retention import Keep
 from barmand.outside.clock import local_now
 from barmand.service.hook_views import running, troubles
 from barmand.service.house import House, Kit
+from barmand.service.live_facts import live_facts
 from barmand.service.receivers import Receivers
 from barmand.service.runner import Key, Runner
 from barmand.service.views import KnownWal, backup_view, gap_view, receiver_view
@@ -160,10 +161,14 @@ class Looking:
     def _show_servers(self, request: ShowServers, house: House) -> Reply:
         servers = self.expand(request.servers, house)
         self._demand_known(servers, house)
+        live = live_facts(servers, house) if request.live else {}
         details: list[ServerDetails] = []
         for server in servers:
             view = _server_view(server, house)
             kit = house.kits.get(server)
+            facts, problem = live.get(server, (None, None))
+            last_wal = self.catalog.wal_runs.last_archived(server)
+            done = _ids(self.catalog.backups.of_server(server), Status.DONE)
             details.append(
                 ServerDetails(
                     server=server,
@@ -171,6 +176,11 @@ class Looking:
                     problems=view.problems,
                     settings=dict(kit.told_settings) if kit else {},
                     system_id=self.catalog.servers.system_id(server),
+                    backup_directory=view.backup_directory,
+                    done_backups=len(done),
+                    last_archived_wal=last_wal.name if last_wal else None,
+                    facts=facts,
+                    facts_problem=problem,
                 )
             )
         return ServerDetailsReply(servers=details)

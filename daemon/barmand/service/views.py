@@ -8,6 +8,7 @@ from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
 from barmand.model.errors import exit_code_of
 from barmand.model.gap import Gap, Reach
 from barmand.model.progress import Progress
+from barmand.model.proof import Proof
 from barmand.model.retention import Keep
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
@@ -18,14 +19,18 @@ from barmand.wire.messages import (
     BackupView,
     DamageView,
     ErrorView,
+    FlawView,
     GapView,
     ProgressView,
     QueuedView,
     ReceiverView,
     TablespaceView,
+    VerificationView,
 )
 
 MOST_MISSING = 1000
+MOST_FLAWS = 100
+"""With a backup; its verification itself tells more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +110,29 @@ def backup_view(
         hook_troubles=None
         if is_listed
         else troubles(catalog.hook_runs.bad_of(backup.server, backup.id)),
+        verification=_verification(catalog, backup),
         progress=None if progress is None else progress_view(progress),
         error=None if backup.reason is None else reason_view(backup.reason),
+    )
+
+
+def _verification(catalog: Catalog, backup: Backup) -> VerificationView | None:
+    proof = catalog.proofs.find(backup.server, backup.id)
+    return None if proof is None else verification_view(proof, most=MOST_FLAWS)
+
+
+def verification_view(proof: Proof, *, most: int | None = None) -> VerificationView:
+    return VerificationView(
+        verified_at=proof.at.astimezone(UTC),
+        verdict=proof.verdict.value,
+        flaw_count=proof.flaw_count,
+        flaws=[
+            FlawView(file=each.file, what=each.what, blocks=list(each.blocks))
+            for each in proof.flaws[:most]
+        ],
+        notes=list(proof.notes),
+        bytes_read=proof.bytes_read,
+        seconds=proof.seconds,
     )
 
 
