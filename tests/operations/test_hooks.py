@@ -670,3 +670,36 @@ def test_hooks_run_though_the_state_file_takes_nothing(
     monkeypatch.setattr(HookRuns, "begin", full)
     assert bench.copied_backup().status is Status.WAITING_FOR_WALS
     assert bench.scripts.commands == ALL_OF_BACKUP
+
+
+def names(bench: Bench) -> set[str]:
+    return {finding.name for finding in bench.check.report() if not finding.is_ok}
+
+
+def test_the_check_tells_of_hooks_that_hold_wal_back_or_cannot_be_run(make: Make) -> None:
+    bench = make([*OF_ARCHIVE, "pre_wal_delete_retry_script"])
+    bench.scripts.codes["pre_archive_retry_script"] = [63, 0]
+    backup = bench.copied_backup()
+    bench.stream(*bench.needs(backup))
+    assert names(bench) == set()
+    with pytest.raises(Refused):
+        bench.pass_wal()
+    assert names(bench) == {"pre_archive_retry_script"}
+    assert "WAL is held back" in str(bench.check.report())
+    bench.pass_wal()
+    assert names(bench) == set()
+    bench.scripts.doubts["pre_archive_script"] = "there is no file"
+    assert names(bench) == {"pre_archive_script"}
+
+
+def test_the_check_takes_a_file_that_is_to_stay_for_meant_so(make: Make) -> None:
+    bench = make(OF_REMOVAL)
+    before_prune(bench)
+    first = bench.catalog.backups.of_server("main")[0]
+    bench.scripts.codes["pre_wal_delete_retry_script"] = [63]
+    bench.delete.run(first, actor="tester", stop=Stop())
+    assert names(bench) == set()
+    assert bench.events("hook kept wal_delete from beginning") == []
+    bench.scripts.codes["pre_wal_delete_retry_script"] = [127]
+    bench.prune.run(stop=Stop())
+    assert names(bench) == {"pre_wal_delete_retry_script"}

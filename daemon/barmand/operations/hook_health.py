@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from barmand.catalog.hook_runs import HookRun
 from barmand.model.finding import Finding
-from barmand.model.hook import AGREED, HOOKS, Hook, Outcome
+from barmand.model.hook import AGREED, HOOKS, Hook, HookEvent, Outcome
 from barmand.operations.hook_runner import HookRunner
 
 _HOLDING = {
@@ -34,10 +34,11 @@ class HookHealth:
                 yield Finding(option, hint, is_ok=False, is_vital=False)
 
     def _holding(self, hook: Hook) -> HookRun | None:
-        """Its last run, if that did not agree."""
+        """Its last run, if that did not agree; that single files are to stay may be meant so."""
         if hook not in self.runner.commands:
             return None
         run = self.runner.runs.last_of(self.runner.server, hook.option)
         if run is None or run.outcome in AGREED or run.outcome in _NOT_MEANT:
             return None
-        return run
+        is_policy = run.outcome is Outcome.FORBADE and hook.event is HookEvent.WAL_DELETE
+        return None if is_policy else run

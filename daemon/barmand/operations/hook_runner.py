@@ -123,9 +123,9 @@ class HookRunner:
             raise Stopped(stop.reason) from stopped
         outcome = judged(hook, ended)
         self._end(key, outcome, ended)
-        write = log.debug if outcome is Outcome.OK else log.warning
-        write(
-            "hook run" if outcome is Outcome.OK else "hook failed",
+        write = {Outcome.OK: log.debug, Outcome.GAVE_UP: log.info, Outcome.FORBADE: log.info}
+        write.get(outcome, log.warning)(
+            "hook run" if outcome in write else "hook failed",
             hook=hook.option,
             of=occasion.subject,
             outcome=outcome.value,
@@ -161,6 +161,9 @@ class HookRunner:
 
     def _tell(self, hook: Hook, occasion: Occasion, failure: Failure) -> None:
         facts = {"hook": hook.option, "of": occasion.subject, "why": failure.message}
+        if hook.event is HookEvent.WAL_DELETE and isinstance(failure, Refused):
+            log.info("hook keeps WAL", **facts)  # of many files perhaps, each hour: no event
+            return
         told = Event(
             at=self.now(),
             kind=f"hook kept {hook.event} from beginning",

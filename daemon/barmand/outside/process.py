@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, runtime_checkable
@@ -179,19 +179,23 @@ def _leash() -> Iterator[Callable[[int], None]]:
 
     It is there first, and then told which group that is.
     """
-    guard = subprocess.Popen(  # noqa: S603 - our own words
-        ["/bin/sh", "-c", _LEASH],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    try:
+        guard = subprocess.Popen(  # noqa: S603 - our own words
+            ["/bin/sh", "-c", _LEASH],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolFailed("cannot start /bin/sh", hint=str(error)) from error
     held = guard.stdin
     if held is None:
         raise TypeError("started without a pipe")
 
     def hold(group: int) -> None:
-        os.write(held.fileno(), f"{group}\n".encode())
+        with suppress(BrokenPipeError):  # somebody killed it: then only the kernel watches
+            os.write(held.fileno(), f"{group}\n".encode())
 
     try:
         yield hold
