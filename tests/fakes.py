@@ -722,5 +722,5 @@ def start_again(bench: Bench) -> None:
     bench.restart.fail_interrupted("main")
     bench.push.forget()
     bench.restart.go_on("main", stop=Stop())
-    bench.hooks.pay_done(stop=Stop())
     bench.pass_wal()
+    bench.hooks.pay_done(stop=Stop())
