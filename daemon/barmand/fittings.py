@@ -16,6 +16,7 @@ from barmand.model.hook import HOOKS, Hook, Patience
 from barmand.model.masking import without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
+from barmand.model.retention_policy import RecoveryWindow, Redundancy
 from barmand.model.secret import Conninfo
 from barmand.operations.archive import Batches
 from barmand.operations.by_files import ByFiles
@@ -225,7 +226,7 @@ def _word(value: object) -> object:
             return value.text
         case Enum():
             return value.value
-        case Path():
+        case Path() | Redundancy() | RecoveryWindow():
             return str(value)
         case timedelta():
             return value.total_seconds()

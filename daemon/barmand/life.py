@@ -27,6 +27,7 @@ from barmand.service.receivers import Receivers
 from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.signals import Signals
+from barmand.service.status_line import status_line
 from barmand.service.wal_desk import WalDesk
 from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
@@ -71,7 +72,8 @@ class Daemon:
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
         bells = Bells(
             ring_archive,
-            partial(self._chores.ring, "prune"),
+            self._ring_retention,
+            self._find_kit,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
             self._runner.stopping,
@@ -175,7 +177,15 @@ class Daemon:
         self._chores.ring("done-hooks", kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
-        self._chores.ring("prune", kit.name)
+        self._ring_retention(kit.name)
+
+    def _ring_retention(self, server: str) -> None:
+        """What stays and what goes may be another now: backups, and WAL."""
+        self._chores.ring("retention", server)
+        self._chores.ring("prune", server)
+
+    def _find_kit(self, server: str) -> Kit | None:
+        return self._desk.house.kits.get(server)
 
     def _watch_again(self) -> None:
         """Folders that are there again, with their file system say."""
@@ -254,22 +264,10 @@ class Daemon:
             log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
 
     def _tell_status(self) -> None:
-        line = self._status_line()
+        line = status_line(self._runner.all_progress(), len(self._desk.house.kits))
         if line != self._told_status:
             self._told_status = line
             systemd.status(line)
-
-    def _status_line(self) -> str:
-        under_way = [
-            f"{key.deed} {key.server} {key.backup_id}: {progress.phase.value}"
-            + (
-                f" {progress.bytes_done * 100 // progress.bytes_total}%"
-                if progress.bytes_done is not None and progress.bytes_total
-                else ""
-            )
-            for key, progress in self._runner.all_progress()
-        ]
-        return "; ".join(under_way) or f"{len(self._desk.house.kits)} servers, nothing under way"
 
 
 def _rebuild(kit: Kit) -> None:

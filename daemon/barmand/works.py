@@ -31,6 +31,7 @@ from barmand.fittings import (
 )
 from barmand.model.hook import HookEvent
 from barmand.model.retention import Policy
+from barmand.model.verdict import Rules
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
@@ -39,12 +40,16 @@ from barmand.operations.check import Check
 from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
 from barmand.operations.hook_health import HookHealth
 from barmand.operations.hook_runner import HookRunner
 from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
+from barmand.operations.judging import Judging
+from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
 from barmand.operations.make_manifest import MakeManifest
@@ -61,7 +66,7 @@ from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
-from barmand.outside.clock import local_now, monotonic
+from barmand.outside.clock import local_now, monotonic, reading
 from barmand.outside.wal_source import WalSource
 from barmand.service.house import Kit, WalKit
 from barmand.service.receivers import Receivers, Source
@@ -88,13 +93,14 @@ def _nobody(_server: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bells:
-    """What asks for work on a server (an archiving pass, the removal of WAL that nobody needs, the
-    hooks that are owed to a backup), what tells of its receiver, that all is to stop, and the hands
-    that all servers share.
+    """What asks for work on a server: an archiving pass; what no backup needs and what is obsolete
+    to be removed; hooks that are owed. What tells of it as it is now, and of its receiver; that all
+    is to stop; the hands that all share.
     """
 
     ring_archive: Callable[[str], None]
-    ring_prune: Callable[[str], None]
+    ring_retention: Callable[[str], None]
+    find_kit: Callable[[str], Kit | None]
     receivers: Receivers
     ring_hooks: Callable[[str], None] = _nobody
     stopping: StopFlag = field(default_factory=StopFlag)
@@ -151,8 +157,9 @@ class Works:
         """`forbidden` are the folders that no restore may touch."""
         server, streaming = self._server, self._streaming
         wal_health, archive, prune = self._wal_health(), self._archive(), self._prune()
-        check, delete = self._check(wal_health), self._delete(prune)
-        return Kit(
+        check, delete, keep = self._check(wal_health), self._delete(prune), self._keep()
+        expire = self._expire(delete, keep)
+        kit = Kit(
             name=self._name,
             description=server.description,
             is_active=server.active,
@@ -195,6 +202,16 @@ class Works:
                 self._noticed,
             ),
             delete=delete,
+            expire=expire,
+            forecast=Forecast(
+                self._name,
+                self._layout,
+                self._wals,
+                self._catalog.wal_runs,
+                self._catalog.backups,
+                expire.judging,
+            ),
+            keep=keep,
             prune=prune,
             list_files=ListFiles(
                 self._layout, self._wals, self._catalog.wal_runs, self._catalog.backups
@@ -213,14 +230,16 @@ class Works:
             ),
             wal_health=wal_health,
             hooks=self._hooks,
+            is_current=lambda: self._bells.find_kit(self._name) is kit,
             verify=self._verify(),
             make_manifest=MakeManifest(
                 self._layout, self._catalog.backups, self._catalog.holds, local_now, monotonic
             ),
         )
+        return kit
 
     def _when_done(self) -> None:
-        self._bells.ring_prune(self._name)
+        self._bells.ring_retention(self._name)
         self._bells.ring_hooks(self._name)
 
     def _make_hooks(self, surroundings: Mapping[str, str]) -> Hooks:
@@ -351,6 +370,38 @@ class Works:
             guard=self._locks.guard,
             now=local_now,
         )
+
+    def _keep(self) -> KeepBackup:
+        return KeepBackup(
+            layout=self._layout,
+            backups=self._catalog.backups,
+            events=self._catalog.events,
+            guard=self._locks.guard,
+            now=local_now,
+            when_changed=partial(self._bells.ring_retention, self._name),
+        )
+
+    def _expire(self, delete: Delete, keep: KeepBackup) -> Expire:
+        server, catalog = self._server, self._catalog
+        judging = Judging(
+            server=self._name,
+            layout=self._layout,
+            backups=catalog.backups,
+            wal_runs=catalog.wal_runs,
+            holds=catalog.holds,
+            servers=catalog.servers,
+            proofs=catalog.proofs,
+            clock_watches=catalog.clock_watches,
+            rules=Rules(
+                policy=server.retention_policy,
+                minimum_redundancy=server.minimum_redundancy,
+                failed_age=server.failed_backup_maximum_age,
+            ),
+            now=local_now,
+            reading=reading,
+            ask_postgres=self._postgres.moment,
+        )
+        return Expire(self._name, judging, keep, delete, catalog.backups, catalog.events, local_now)
 
     def _take(self, check: Check) -> TakeBackup:
         primary = primary_of(self._server)

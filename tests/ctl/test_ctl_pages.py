@@ -36,13 +36,13 @@ def test_backups_are_a_table_of_one_line_each(tell: Tell) -> None:
     ]
     _, out, _ = tell("list-backups", BackupListReply(backups=views))
     assert out == (
-        "SERVER         ID               NAME    STATUS            END"
+        "SERVER         ID               NAME    STATUS            RETENTION  END"
         "                        SIZE  WAL MISSING  VERIFIED\n"
-        "main           20260116T020500  -       WAITING_FOR_WALS  2026-01-16 02:09 +0100"
-        "  4.0 GiB            3  -\n"
-        "a-longer-name  20260116T020500  weekly  DONE              2026-01-16 02:09 +0100"
-        "  4.0 GiB            0  -\n"
-        "main           20260116T020500  -       QUEUED            -"
+        "main           20260116T020500  -       WAITING_FOR_WALS  VALID      "
+        "2026-01-16 02:09 +0100  4.0 GiB            3  -\n"
+        "a-longer-name  20260116T020500  weekly  DONE              VALID      "
+        "2026-01-16 02:09 +0100  4.0 GiB            0  -\n"
+        "main           20260116T020500  -       QUEUED            -          -"
         "                             -            -  -\n"
     )
 

@@ -43,8 +43,10 @@ class Events:
             write_event(connection, event)
             return True
 
-    def find_last(self, kind: str, server: str, backup_id: str) -> Mapping[str, object] | None:
-        """The facts of the last event of this kind about this backup."""
+    def find_last(
+        self, kind: str, server: str, backup_id: str | None
+    ) -> Mapping[str, object] | None:
+        """The facts of the last event of this kind about this backup; None: about none."""
         with self.database.reading() as connection:
             return connection.execute(_last_facts(kind, server, backup_id)).scalar_one_or_none()
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from barmand.catalog.backups import Backups
 from barmand.catalog.chore_runs import ChoreRuns
+from barmand.catalog.clock_watches import ClockWatches
 from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.events import Events
 from barmand.catalog.holds import Holds
@@ -21,6 +22,7 @@ from barmand.catalog.wal_runs import WalRuns
 class Catalog:
     database: Database
     backups: Backups
+    clock_watches: ClockWatches
     chore_runs: ChoreRuns
     events: Events
     holds: Holds
@@ -51,6 +53,7 @@ def open_catalog(path: Path) -> Catalog:
     return Catalog(
         database=database,
         backups=Backups(database),
+        clock_watches=ClockWatches(database),
         chore_runs=ChoreRuns(database),
         events=Events(database),
         holds=Holds(database),

@@ -42,6 +42,15 @@ class Proofs:
             connection.execute(statement)
             write_event(connection, _event(backup, proof, actor))
 
+    def damaged(self, server: str) -> set[str]:
+        """The ids of the backups that the last verification found damaged."""
+        table = rows.proofs.c
+        with self.database.reading() as connection:
+            found = select(table.backup_id).where(
+                table.server == server, table.verdict == Verdict.DAMAGED
+            )
+            return set(connection.scalars(found))
+
     def find(self, server: str, backup_id: str) -> Proof | None:
         """None for a backup that was never verified."""
         table = rows.proofs.c

@@ -254,6 +254,18 @@ holds = Table(
 )
 Index(None, holds.c.server, holds.c.backup_id)
 
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("believed_at", Instant, nullable=False),
+    Column("believed_boot", Text, nullable=False),
+    Column("believed_seconds", Float, nullable=False),
+    Column("doubted_at", Instant),
+    Column("doubted_boot", Text),
+    Column("doubted_seconds", Float),
+)
+
 proofs = Table(
     "proofs",
     metadata,

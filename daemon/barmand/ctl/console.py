@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from barmand.ctl import hook_pages, proof_pages, stream_pages, wal_pages
+from barmand.ctl import hook_pages, keep_pages, proof_pages, stream_pages, wal_pages
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen, print_document
 from barmand.ctl.story import Story
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 class ConsoleView:
     def __init__(self, asked: Asked) -> None:
         self._method = asked.method
+        self._is_minimal: bool = getattr(asked.options, "minimal", False)
         self._watch = Watch(asked.method, asked.params)
         self._screen = Screen()
         self._story = Story(self._screen)
@@ -42,6 +43,8 @@ class ConsoleView:
             self._none_verified(result)
         elif self._method == "diagnose":
             print_document(result["diagnosis"])
+        elif self._is_minimal and self._method in _NAMES:
+            self._screen.pour(iter(_NAMES[self._method](result)))
         elif self._method == "list-files":
             self._screen.pour(self._files.paths())
         elif self._method in _SENTENCES:
@@ -78,6 +81,7 @@ def _page(method: str, result: Message) -> Page:
         "list-servers": server_pages.server_list,
         "show-servers": server_pages.server_details,
         "status": server_pages.status,
+        **keep_pages.PAGES,
         **wal_pages.PAGES,
         **stream_pages.PAGES,
         **hook_pages.PAGES,
@@ -119,6 +123,12 @@ def _restored(restored: Message) -> list[str]:
     ]
 
 
+_NAMES = {
+    "list-backups": lambda result: [each["backup_id"] for each in result["backups"]],
+    "list-servers": lambda result: [each["server"] for each in result["servers"]],
+}
+"""With --minimal; `replication-status` has its own."""
+
 _SENTENCES = {
     "ping": _ping,
     "reload": _reload,
@@ -126,6 +136,7 @@ _SENTENCES = {
     "check-backup": _backup,
     "delete": _deleted,
     "restore": _restored,
+    **keep_pages.SENTENCES,
     **proof_pages.SENTENCES,
     **wal_pages.SENTENCES,
     **stream_pages.SENTENCES,

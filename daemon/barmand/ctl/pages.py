@@ -47,13 +47,14 @@ class Facts:
 def backup_list(result: View) -> Page:
     if not result["backups"]:
         return ["no backups"]
-    headings = "SERVER | ID | NAME | STATUS | END | >SIZE | >WAL MISSING | VERIFIED"
+    headings = "SERVER | ID | NAME | STATUS | RETENTION | END | >SIZE | >WAL MISSING | VERIFIED"
     rows = [
         [
             backup["server"],
             backup["backup_id"],
             told(backup["name"]),
             _status(backup),
+            told(backup["retention"]),
             minute(backup["end_time"]),
             size(backup["size_bytes"]),
             told(backup["missing_wal_count"]),
@@ -115,10 +116,22 @@ def _identity(backup: View) -> Facts:
             "status": backup["status"],
             "method": backup["method"],
             "parent": told(backup["parent_backup_id"]),
-            "kept": told(backup["keep"]),
+            "kept": _kept(backup),
+            "retention": _retention(backup),
             "asked by": told(backup["requester"]),
         },
     )
+
+
+def _kept(backup: View) -> str:
+    until = f", until {moment(backup['keep_until'])}" if backup["keep_until"] else ""
+    reason = f": {backup['keep_reason']}" if backup["keep_reason"] else ""
+    return f"{told(backup['keep'])}{until}{reason}"
+
+
+def _retention(backup: View) -> str:
+    why = f" ({backup['retention_why']})" if backup["retention_why"] else ""
+    return f"{told(backup['retention'])}{why}"
 
 
 def _times(backup: View) -> Facts:

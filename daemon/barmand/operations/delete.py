@@ -8,6 +8,7 @@
 5. its facts, its mark, its row
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from barmand.catalog.backups import Backups
 from barmand.model.backup import ACTIVE, Backup, Status
 from barmand.model.errors import Refused, Stopped, StorageFailed
 from barmand.model.hook import HookEvent
+from barmand.model.succession import counts
 from barmand.operations.hooks import Hooks
 from barmand.operations.ports import Clock, Stop
 from barmand.operations.prune import Prune
@@ -39,22 +41,30 @@ class Delete:
     guard: AbstractContextManager[object]
     now: Clock
 
-    def run(self, backup: Backup, *, actor: str, stop: Stop) -> int:
+    def run(
+        self,
+        backup: Backup,
+        *,
+        actor: str,
+        stop: Stop,
+        still: Callable[[Backup], None] = lambda _backup: None,
+    ) -> int:
         """Delete `backup`; how many segments went with it. Raises Refused.
 
         A deletion that has begun and could not go on is taken up again, and its hooks, which have
         agreed to it, are not asked again. When they forbid it, it is Refused and nothing is marked.
+        `still` is asked under the guard, at last too, and raises what speaks against it.
         """
         with self.guard:
-            backup = self._examined(backup)
+            backup = self._examined(backup, still)
         if backup.status is not Status.DELETING:
             self.hooks.before(HookEvent.DELETE, backup, stop=stop)
             with self.guard:
-                backup = self._examined(backup)  # hooks may take hours
+                backup = self._examined(backup, still)  # hooks may take hours
                 backup = self._mark(backup, actor)
         return self.go_on(backup, stop=stop)
 
-    def _examined(self, backup: Backup) -> Backup:
+    def _examined(self, backup: Backup, still: Callable[[Backup], None]) -> Backup:
         """As it is now. Raises what speaks against its deletion."""
         backup = self.backups.get(backup.server, backup.id)
         why_not = complaint(self.layout, is_known=False)
@@ -62,6 +72,7 @@ class Delete:
             raise StorageFailed(f"backup {backup.id} cannot be deleted: {why_not}")
         if backup.status is not Status.DELETING:
             self._refuse_needed(backup)
+            still(backup)
         return backup
 
     def _mark(self, backup: Backup, actor: str) -> Backup:
@@ -108,8 +119,8 @@ class Delete:
         children = [other.id for other in others if other.parent_id == backup.id]
         if children:
             raise Refused(f"{name} is the parent of {', '.join(children)}; delete those first")
-        done = sum(other.status is Status.DONE for other in others)
-        if backup.status is Status.DONE and done < self.minimum_redundancy:
+        done = sum(counts(other) for other in others)
+        if counts(backup) and done < self.minimum_redundancy:
             raise Refused(
                 f"{name} is needed: without it {done} would be DONE, "
                 f"and minimum_redundancy is {self.minimum_redundancy}"
@@ -123,6 +134,6 @@ class Delete:
         lying = " and ".join(str(mark) for mark in marks if mark.exists())
         raise Refused(
             f"{name} is kept ({keep})",
-            hint=f"`barman keep --release {backup.server} {backup.id}` releases it, "
-            f"and so does removing {lying}.",
+            hint=f"`barmanctl keep {backup.server} {backup.id} --release` releases it "
+            f"(its mark is {lying}).",
         )

@@ -18,13 +18,15 @@ from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
+from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
 from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
 from barmand.service.runner import Job, Key, Runner
-from barmand.service.views import backup_view
+from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
 from barmand.wire.hook_messages import HookRequest
+from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
     AnyNote,
@@ -81,6 +83,8 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
+        if isinstance(request, KeepRequest):
+            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
         if isinstance(request, HookRequest):
@@ -190,8 +194,8 @@ class Desk:
         # A cancel answers once the work has ended, as a rule: programs get their grace.
         self.runner.wait_for_end(key, CANCEL_SECONDS)
         backup = self._left_of(backup)
-        keep, progress = keep_known(backup, self.house), self.runner.progress(key)
-        return BackupReply(backup=backup_view(backup, self.catalog, progress, keep=keep))
+        standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
+        return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
     def _left_of(self, backup: Backup) -> Backup:
         try:

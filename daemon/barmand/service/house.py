@@ -3,7 +3,7 @@
 Frozen. A reload builds a new house and swaps one reference; running work keeps the old one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +16,11 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.forecast import Forecast
 from barmand.operations.hooks import Hooks
+from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.prune import Prune
@@ -76,6 +79,9 @@ class Kit:
     push: Push
     fetch: Fetch
     delete: Delete
+    expire: Expire
+    forecast: Forecast
+    keep: KeepBackup
     prune: Prune
     list_files: ListFiles
     restore: Restore
@@ -87,6 +93,8 @@ class Kit:
     hooks: Hooks
     verify: Verify
     make_manifest: MakeManifest
+    is_current: Callable[[], bool]
+    """Is this still what the settings say of the server?"""
 
     @property
     def watched(self) -> tuple[Path, ...]:

@@ -10,6 +10,7 @@ from barmand.model.gap import Gap, Reach
 from barmand.model.progress import Progress
 from barmand.model.proof import Proof
 from barmand.model.retention import Keep
+from barmand.model.verdict import Verdict
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic
@@ -47,12 +48,20 @@ class KnownWal:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a backup stays, as far as it was asked."""
+
+    keep: Keep | None = None
+    verdict: Verdict | None = None
+
+
 def backup_view(
     backup: Backup,
     catalog: Catalog,
     progress: Progress | None,
     wal: KnownWal | None = None,
-    keep: Keep | None = None,
+    standing: Standing = Standing(),
 ) -> BackupView:
     """One backup; its missing segments are counted only while it waits for them."""
     cluster, copied = backup.cluster, backup.copied
@@ -61,6 +70,8 @@ def backup_view(
     gaps = _gaps(backup, wal.runs)
     size = cluster.segment_size if cluster else 0
     needed = backup.needed()
+    keep, verdict = standing.keep, standing.verdict
+    kept = None if verdict is None else verdict.kept
     reach = Reach.of(backup) if backup.status in RESTORABLE else None
     return BackupView(
         server=backup.server,
@@ -96,6 +107,10 @@ def backup_view(
         ],
         parent_backup_id=backup.parent_id,
         keep=None if keep is None else keep.value,
+        keep_reason=None if kept is None else kept.reason,
+        keep_until=None if kept is None else _utc(kept.until),
+        retention=None if verdict is None else verdict.word.value,
+        retention_why=None if verdict is None else verdict.why,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
         wal_gaps=[

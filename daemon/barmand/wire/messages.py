@@ -168,6 +168,13 @@ class BackupView(Struct, frozen=True, kw_only=True):
     keep: str | None
     """Barman's mark: full or standalone; null where there is none, and while a backup is followed.
     """
+    keep_reason: str | None
+    keep_until: datetime | None
+    retention: str | None
+    """Barman's word: VALID, OBSOLETE, OBSOLETE*, KEEP:FULL, KEEP:STANDALONE or -; null where it is
+    not judged, as while a backup is followed. `retention` the command tells why.
+    """
+    retention_why: str | None
     missing_wals: list[str] | None
     missing_wal_count: int | None
     wal_gaps: list[GapView]

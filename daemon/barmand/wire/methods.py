@@ -2,6 +2,7 @@
 
 from barmand.wire.door_messages import DoorRequest
 from barmand.wire.hook_messages import HookRequest
+from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
@@ -38,6 +39,8 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest | ProofRequest | HookRequest
+AnyRequest = (
+    OwnRequest | WalRequest | StreamRequest | DoorRequest | KeepRequest | ProofRequest | HookRequest
+)
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
