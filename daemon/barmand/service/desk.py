@@ -22,6 +22,7 @@ from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
 from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
 from barmand.service.runner import Job, Key, Runner
+from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
@@ -54,6 +55,7 @@ from barmand.wire.messages import (
 )
 from barmand.wire.methods import AnyRequest, OwnRequest
 from barmand.wire.proof_messages import ProofRequest
+from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -74,6 +76,7 @@ class Desk:
     runner: Runner
     looking: Looking
     wal: WalDesk
+    timed: ScheduleDesk
     reload_house: Callable[[], House]
     queueing: threading.Lock
 
@@ -89,6 +92,8 @@ class Desk:
             return self.wal.answer_stream(request, self.house, who)
         if isinstance(request, HookRequest):
             return HookDesk(self.catalog, self.runner).answer(request, self.house)
+        if isinstance(request, ScheduleRequest):
+            return self.timed.answer(request, self.house)
         if isinstance(request, ProofRequest):
             return ProofDesk(self.runner, self.looking).answer(request, self.house, who)
         return self._answer(request, who)
@@ -122,11 +127,18 @@ class Desk:
             case _:
                 assert_never(request)
 
-    def queue(self, kit: Kit, *, name: str | None, who: str) -> tuple[Backup, Job]:
+    def queue(
+        self, kit: Kit, *, name: str | None, who: str, shares_name: bool = False
+    ) -> tuple[Backup, Job]:
         """Queue a backup of one server: where requests and schedules meet. Raises Refused."""
         with self.queueing:
             backup = self.catalog.backups.queue(
-                kit.name, method=kit.method, name=name, requester=who, now=local_now()
+                kit.name,
+                method=kit.method,
+                name=name,
+                requester=who,
+                now=local_now(),
+                shares_name=shares_name,
             )
             return backup, self.runner.enlist(_key(backup))
 
@@ -227,7 +239,7 @@ class Desk:
 
     def _delete(self, request: Delete, who: str) -> Answer:
         kit = self.house.kit(request.server)
-        backup = self._find(request.server, request.backup)
+        backup = self._find(request.server, request.backup, only=True)
         removed = yield from awaited(
             self.runner,
             Key("delete", backup.server, backup.id),
@@ -244,9 +256,9 @@ class Desk:
             warnings=list(self.house.warnings),
         )
 
-    def _find(self, server: str, word: str) -> Backup:
+    def _find(self, server: str, word: str, *, only: bool = False) -> Backup:
         self.house.kit(server)
-        return find(self.catalog.backups.of_server(server), server, word)
+        return find(self.catalog.backups.of_server(server), server, word, only=only)
 
 
 def _verdict(view: BackupView) -> int:

@@ -19,6 +19,7 @@ from barmand.wire.messages import (
     StartBackup,
 )
 from barmand.wire.proof_messages import ProofRequest
+from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -40,7 +41,14 @@ OwnRequest = (
 """All but those about WAL."""
 
 AnyRequest = (
-    OwnRequest | WalRequest | StreamRequest | DoorRequest | KeepRequest | ProofRequest | HookRequest
+    OwnRequest
+    | WalRequest
+    | StreamRequest
+    | DoorRequest
+    | KeepRequest
+    | ProofRequest
+    | ScheduleRequest
+    | HookRequest
 )
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
