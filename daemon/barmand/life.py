@@ -81,6 +81,8 @@ class Daemon:
             self._find_kit,
             self._delete_alone,
             self._receivers,
+            partial(self._chores.ring, "done-hooks"),
+            self._runner.stopping,
         )
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
@@ -138,6 +140,7 @@ class Daemon:
     def _settle(self, kits: Iterable[Kit]) -> None:
         """What an earlier life left behind, as far as it is quick; the rest is a chore."""
         self._catalog.holds.release_all()
+        self._catalog.hook_runs.interrupt_all()
         for kit in kits:
             with structlog.contextvars.bound_contextvars(server=kit.name):
                 _rebuild(kit)
@@ -174,7 +177,8 @@ class Daemon:
 
     # ------------------------------------------------------------------------------------- work
     def _settle_rest(self, kit: Kit) -> None:
-        """Deletions under way; then the archive, which has one pass at a time."""
+        """Deletions under way; then the archive, which has one pass at a time; hooks owed."""
+        self._chores.ring("done-hooks", kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
         self._ring_retention(kit.name)

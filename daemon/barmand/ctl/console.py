@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from barmand.ctl import keep_pages, proof_pages, schedule_pages, stream_pages, wal_pages
+from barmand.ctl import (
+    hook_pages,
+    keep_pages,
+    proof_pages,
+    schedule_pages,
+    stream_pages,
+    wal_pages,
+)
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen, print_document
 from barmand.ctl.story import Story
@@ -85,6 +92,7 @@ def _page(method: str, result: Message) -> Page:
         **wal_pages.PAGES,
         **schedule_pages.PAGES,
         **stream_pages.PAGES,
+        **hook_pages.PAGES,
     }[method](result)
 
 

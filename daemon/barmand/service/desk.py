@@ -16,6 +16,7 @@ from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
+from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
 from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
@@ -25,6 +26,7 @@ from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
@@ -88,6 +90,8 @@ class Desk:
             return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
+        if isinstance(request, HookRequest):
+            return HookDesk(self.catalog, self.runner).answer(request, self.house)
         if isinstance(request, ScheduleRequest):
             return self.timed.answer(request, self.house)
         if isinstance(request, ProofRequest):
@@ -201,15 +205,23 @@ class Desk:
         log.info("cancelled", server=backup.server, backup_id=backup.id, deed=key.deed, by=who)
         # A cancel answers once the work has ended, as a rule: programs get their grace.
         self.runner.wait_for_end(key, CANCEL_SECONDS)
-        backup = self.catalog.backups.get(backup.server, backup.id)
+        backup = self._left_of(backup)
         standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
         return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
+    def _left_of(self, backup: Backup) -> Backup:
+        try:
+            return self.catalog.backups.get(backup.server, backup.id)
+        except NotFound as gone:
+            raise Refused(
+                f"backup {backup.id} of {backup.server} was deleted before that could be stopped"
+            ) from gone
+
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or what reads it, if that is what runs), else the active one."""
+        """The backup named (or what else is done with it, if that runs), else the active one."""
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            for deed in ("restore", VERIFICATION, MANIFEST):
+            for deed in ("restore", "delete", VERIFICATION, MANIFEST):
                 key = Key(deed, backup.server, backup.id)
                 if self.runner.has(key):
                     return backup, key

@@ -1,6 +1,7 @@
 """Every request there is, by its method's name."""
 
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.messages import (
     AskStatus,
@@ -47,6 +48,7 @@ AnyRequest = (
     | KeepRequest
     | ProofRequest
     | ScheduleRequest
+    | HookRequest
 )
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
