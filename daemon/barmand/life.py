@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -12,6 +12,7 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
+from barmand.model.backup import ACTIVE, Backup
 from barmand.model.errors import Failure, StorageFailed
 from barmand.model.event import Event
 from barmand.model.order import Wish
@@ -24,6 +25,7 @@ from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.receivers import Receivers
+from barmand.service.reloaded import status_line, tell_changes, tell_problems
 from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.signals import Signals
@@ -33,13 +35,20 @@ from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder, at_next_start, limits_of, rights_of
+from barmand.wiring import (
+    Builder,
+    at_next_start,
+    demand_grammar,
+    limits_of,
+    rights_of,
+)
 from barmand.works import Bells
 
 log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
+GROUND_SECONDS = 5.0
 _SHUT_DOWN = "barmand was shut down"
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
@@ -51,6 +60,7 @@ class Daemon:
         """Raises Failure when the daemon cannot start. Nothing runs yet."""
         daemon = settings.daemon
         self._settings = settings
+        self._read = settings
         self._told_status = ""
         self._reloading = threading.Lock()
         self._lock = StateLock(daemon.state_directory)
@@ -62,7 +72,7 @@ class Daemon:
         self._chores = Chores(
             self._runner,
             self._catalog.chore_runs,
-            kits=lambda: self._desk.house.kits,
+            kits=lambda: self._desk.house.served,
             poll=timedelta(seconds=daemon.wal_poll_interval),
             for_all={"watch": self._watch_again, "lost-backups": self._fail_lost},
         )
@@ -99,15 +109,16 @@ class Daemon:
             life.callback(self._catalog.close)
             signals = Signals()
             log.info("barmand starts", version=__version__, config=str(self._settings.path))
-            _tell_problems(self._desk.house)
+            tell_problems(self._desk.house)
             self._settle(self._desk.house.kits.values())
             self._control.start()
             # Control ends after the work: who waits for an answer hears how it ended.
             life.callback(self._control.stop)
-            life.callback(self._receivers.stop, _SHUT_DOWN)
-            life.callback(self._runner.stop, _SHUT_DOWN)
+            # Chores watch directories: it closes after them.
             self._watcher.start()
             life.callback(self._watcher.stop)
+            life.callback(self._receivers.stop, _SHUT_DOWN)
+            life.callback(self._runner.stop, _SHUT_DOWN)
             self._schedule.start()
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
@@ -125,30 +136,44 @@ class Daemon:
     def _settle(self, kits: Iterable[Kit]) -> None:
         """What an earlier life left behind, as far as it is quick; the rest is a chore."""
         self._catalog.holds.release_all()
+        interrupted = self._catalog.backups.in_status(*ACTIVE)
+        self._see_to_ground(kits, partial(self._settle_one, interrupted=interrupted))
+
+    def _settle_one(self, kit: Kit, interrupted: Sequence[Backup]) -> None:
+        """`interrupted` was asked for before anybody could ask for a new backup."""
+        _rebuild(kit)
+        for backup in interrupted:
+            if backup.server == kit.name:
+                kit.restart.fail_if_active(backup)
+
+    def _see_to_ground(self, kits: Iterable[Kit], deed: Callable[[Kit], None]) -> None:
+        """Each server's disk, side by side: one that does not answer is not waited for long."""
         for kit in kits:
-            with structlog.contextvars.bound_contextvars(server=kit.name):
-                _rebuild(kit)
-                kit.restart.fail_interrupted(kit.name)
+            self._runner.ring(f"ground {kit.name}", partial(deed, kit))
+        for name in self._runner.wait_for_chores("ground", GROUND_SECONDS):
+            log.error("server's disk does not answer, and is not waited for", server=name)
 
     def _serve(self, house: House) -> None:
         """Directories, watches, receivers, schedules and unfinished deletions of this house."""
-        working = {name: kit for name, kit in house.kits.items() if kit.is_active}
-        for kit in working.values():
-            self._prepare_ground(kit)
-        self._chores.serve(working)
-        self._watcher.serve({name: kit.watched for name, kit in working.items()})
+        self._see_to_ground(house.served.values(), self._prepare_ground)
+        self._wire(house)
+        for name in house.served:
+            self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
+
+    def _wire(self, house: House) -> None:
+        served = house.served
+        self._chores.serve(served)
+        self._watcher.serve({name: kit.watched for name, kit in served.items()})
         self._receivers.serve(
-            {name: kit.source for name, kit in working.items() if kit.source is not None}
+            {name: kit.source for name, kit in served.items() if kit.source is not None}
         )
         self._schedule.serve(
             {
                 name: Wanted(kit.schedule, kit.schedule_grace)
-                for name, kit in working.items()
-                if kit.schedule is not None
+                for name, kit in house.kits.items()
+                if kit.is_active and kit.schedule is not None
             }
         )
-        for name in working:
-            self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
 
     def _prepare_ground(self, kit: Kit) -> None:
         """Make a new server's directories; never on what may be a bare mount point."""
@@ -164,17 +189,32 @@ class Daemon:
 
     # ------------------------------------------------------------------------------------- work
     def _settle_rest(self, kit: Kit) -> None:
-        """Deletions under way; then the archive, which has one pass at a time."""
+        """Watches; deletions under way; then the archive, which has one pass at a time."""
+        self._watcher.renew(kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
         self._chores.ring("prune", kit.name)
 
     def _watch_again(self) -> None:
-        """Folders that are there again, with their file system say."""
-        self._watcher.renew()
+        for name in self._desk.house.served:
+            self._runner.ring(f"watch {name}", partial(self._watcher.renew, name))
 
     def _fail_lost(self) -> None:
-        self._desk.fail_lost()
+        for backup in self._desk.lost():
+            self._runner.ring(f"lost {backup.server}", partial(self._desk.fail_lost, backup))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Servers that the settings have no more, once their last backup has ended."""
+        with self._reloading:
+            house = self._desk.house
+            unfinished = self._builder.unfinished
+            leaving = {name: kit for name, kit in house.leaving.items() if unfinished(name)}
+            for name in house.leaving.keys() - leaving.keys():
+                log.info("server has left: its backups have ended", server=name)
+            if len(leaving) < len(house.leaving):
+                self._desk.house = replace(house, leaving=leaving)
+                self._wire(self._desk.house)
 
     def _start_scheduled(self, server: str) -> str:
         """The backup's id. A ring that overlaps with a running backup is skipped, with an event."""
@@ -193,7 +233,7 @@ class Daemon:
         """A chore with the kit that the settings give it when it begins, if they still do."""
 
         def chore() -> None:
-            kit = self._desk.house.kits.get(server)
+            kit = self._desk.house.served.get(server)
             if kit is not None:
                 deed(kit)
 
@@ -209,20 +249,20 @@ class Daemon:
         systemd.reloading()
         try:
             settings = read(self._settings.path)
-            house = self._builder.house(settings)
+            demand_grammar(settings)
+            house = self._builder.next_house(self._desk.house, self._read, settings)
             later = at_next_start(self._settings.daemon, settings.daemon)
             house = replace(house, warnings=[*house.warnings, *later])
-            new = [kit for name, kit in house.kits.items() if name not in self._desk.house.kits]
-            for kit in new:
-                _rebuild(kit)
-            self._desk.house = house
+            known = self._desk.house.kits
+            self._see_to_ground((house.kits[n] for n in house.kits.keys() - known), _rebuild)
+            self._desk.house, self._read = house, settings
             self._serve(house)
         finally:
             systemd.ready()
         self._runner.limit(limits_of(settings.daemon))
         journal.configure(settings.daemon.log_level.value)
-        log.info("settings read again", servers=len(house.kits), put_aside=sorted(house.broken))
-        _tell_problems(house)
+        tell_changes(house)
+        tell_problems(house)
         return house
 
     def _patrol(self, signals: Signals) -> None:
@@ -246,22 +286,10 @@ class Daemon:
             log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
 
     def _tell_status(self) -> None:
-        line = self._status_line()
+        line = status_line(self._runner, len(self._desk.house.kits))
         if line != self._told_status:
             self._told_status = line
             systemd.status(line)
-
-    def _status_line(self) -> str:
-        under_way = [
-            f"{key.deed} {key.server} {key.backup_id}: {progress.phase.value}"
-            + (
-                f" {progress.bytes_done * 100 // progress.bytes_total}%"
-                if progress.bytes_done is not None and progress.bytes_total
-                else ""
-            )
-            for key, progress in self._runner.all_progress()
-        ]
-        return "; ".join(under_way) or f"{len(self._desk.house.kits)} servers, nothing under way"
 
 
 def _rebuild(kit: Kit) -> None:
@@ -271,10 +299,3 @@ def _rebuild(kit: Kit) -> None:
         kit.push.forget()
     except StorageFailed as failure:
         log.error("catalogue not read from disk", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault
-
-
-def _tell_problems(house: House) -> None:
-    for warning in house.warnings:
-        log.warning("settings", warning=warning)
-    for problem in house.problems:
-        log.error("settings", problem=problem)

@@ -7,6 +7,7 @@ import argparse
 from barmand.ctl import backup_command, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
+from barmand.ctl.process_commands import PROCESS_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
 from barmand.ctl.wal_commands import WAL_COMMANDS
 from barmand.model.errors import UsageError
@@ -131,6 +132,7 @@ COMMANDS = {
     **WAL_COMMANDS,
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
+    **PROCESS_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
     "list-servers": Command("the servers", _nothing, _no_params),
     "show-servers": Command("the settings in force", _add_servers, _servers_params),

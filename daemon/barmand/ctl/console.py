@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from barmand.ctl import stream_pages, wal_pages
+from barmand.ctl import process_pages, reload_page, stream_pages, wal_pages
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen
 from barmand.ctl.story import Story
@@ -71,19 +71,12 @@ def _page(method: str, result: Message) -> Page:
         "status": server_pages.status,
         **wal_pages.PAGES,
         **stream_pages.PAGES,
+        **process_pages.PAGES,
     }[method](result)
 
 
 def _ping(pong: Message) -> list[str]:
     return [f"barmand {pong['version']} answers (pid {pong['pid']}, protocol {pong['protocol']})"]
-
-
-def _reload(reloaded: Message) -> list[str]:
-    lines = [f"settings read again; servers: {', '.join(reloaded['servers']) or 'none'}"]
-    if reloaded["broken"]:
-        lines.append(f"broken: {', '.join(reloaded['broken'])}")
-    lines += [f"problem: {problem}" for problem in reloaded["problems"]]
-    return lines + [f"warning: {warning}" for warning in reloaded["warnings"]]
 
 
 def _backup(reply: Message) -> list[str]:
@@ -111,11 +104,12 @@ def _restored(restored: Message) -> list[str]:
 
 _SENTENCES = {
     "ping": _ping,
-    "reload": _reload,
+    "reload": reload_page.lines,
     "cancel": _backup,
     "check-backup": _backup,
     "delete": _deleted,
     "restore": _restored,
     **wal_pages.SENTENCES,
     **stream_pages.SENTENCES,
+    **process_pages.SENTENCES,
 }

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 import structlog
@@ -12,12 +13,15 @@ from barmand.model.backup import ACTIVE, Backup, Reason, Status
 from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
 from barmand.model.order import Checksums, Reuse, Wish
+from barmand.operations.restart import INTERRUPTED
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking, keep_known
+from barmand.service.processes import Processes
+from barmand.service.reloaded import reload_reply
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.views import backup_view
 from barmand.service.wal_desk import WalDesk
@@ -39,7 +43,6 @@ from barmand.wire.messages import (
     Problem,
     ProblemNote,
     Reload,
-    ReloadReply,
     Reply,
     Restore,
     ShowBackup,
@@ -48,6 +51,7 @@ from barmand.wire.messages import (
     WarningNote,
 )
 from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -77,6 +81,8 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
+        if isinstance(request, ProcessRequest):
+            return iter([self._processes(who).answer(request, self.house, who)])
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
         return self._answer(request, who)
@@ -92,7 +98,7 @@ class Desk:
             case Delete():
                 yield from self._delete(request, who)
             case Restore():
-                kit = self.house.kit(request.server)
+                kit = self.house.known_kit(request.server)
                 backup = self._find(request.server, request.backup)
                 yield from restored(kit, backup, request, self.runner)
             case Reload():
@@ -130,17 +136,23 @@ class Desk:
                 request=request or f"{queued[0][1].server} {queued[0][1].id}",
             )
 
-    def fail_lost(self) -> None:
-        """A row whose worker is gone (its last write met a full disk, say) must not stay active."""
+    def lost(self) -> list[Backup]:
+        """Active backups of whom nobody works: the last write of one met a full disk, say."""
         with self.queueing:
-            lost = [
+            return [
                 backup
                 for backup in self.catalog.backups.in_status(*ACTIVE)
                 if not self.runner.has(_key(backup))
             ]
-            for backup in lost:
-                if backup.server in self.house.kits:
-                    self.house.kits[backup.server].restart.fail(backup)
+
+    def fail_lost(self, backup: Backup) -> None:
+        """It must not stay active. It takes as long as the server's disk does."""
+        kit = self.house.leaving.get(backup.server) or self.house.kits.get(backup.server)
+        if kit is not None:
+            kit.restart.fail_if_active(backup)
+        else:  # its server is configured no more, and nobody knows its directories
+            failed = backup.failed(local_now(), INTERRUPTED)
+            self.catalog.backups.move(backup, failed, now=local_now())
 
     # -------------------------------------------------------------------------------- one request
     def _backup(self, request: StartBackup, who: str) -> Answer:
@@ -169,21 +181,31 @@ class Desk:
         yield following.result()
 
     def _cancel(self, request: Cancel, who: str) -> Reply:
-        kit = self.house.kit(request.server)
+        self.house.known_kit(request.server)
         backup, key = self._to_cancel(request)
-        reason = f"cancelled by {who}"
-        with self.queueing:
-            withdrawn = self.runner.withdraw(key, reason)
-            if withdrawn is None:
-                raise Refused(f"backup {backup.id} of {backup.server} is not being worked on")
-            if withdrawn and key.deed == "backup":
-                kit.restart.record.fail(backup, Reason.of(Stopped(reason)), actor=who)
-        log.info("cancelled", server=backup.server, backup_id=backup.id, deed=key.deed, by=who)
-        # A cancel answers once the work has ended, as a rule: programs get their grace.
-        self.runner.wait_for_end(key, CANCEL_SECONDS)
+        self._end(key, f"cancelled by {who}", who)
         backup = self.catalog.backups.get(backup.server, backup.id)
         keep, progress = keep_known(backup, self.house), self.runner.progress(key)
         return BackupReply(backup=backup_view(backup, self.catalog, progress, keep=keep))
+
+    def _processes(self, who: str) -> Processes:
+        end = partial(self._end, who=who)
+        return Processes(self.runner, self.wal.receivers, end)
+
+    def _end(self, key: Key, reason: str, who: str) -> bool:
+        """Stop a job and wait a while for its end: has it come? Raises Refused."""
+        with self.queueing:
+            withdrawn = self.runner.withdraw(key, reason)
+            if withdrawn is None:
+                raise Refused(f"{key.deed} {key.backup_id} of {key.server} is not being worked on")
+            if withdrawn and key.deed == "backup":
+                backup = self.catalog.backups.get(key.server, key.backup_id)
+                restart = self.house.known_kit(key.server).restart
+                restart.record.fail(backup, Reason.of(Stopped(reason)), actor=who)
+        log.info("cancelled", server=key.server, backup_id=key.backup_id, deed=key.deed, by=who)
+        # It is answered once the work has ended, as a rule: programs get their grace.
+        self.runner.wait_for_end(key, CANCEL_SECONDS)
+        return not self.runner.has(key)
 
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
         """The backup named (or its restore, if that is what runs), else the server's active one."""
@@ -197,13 +219,13 @@ class Desk:
         raise NotFound(f"server {request.server} has no backup under way")
 
     def _check_backup(self, request: CheckBackup) -> Reply:
-        kit = self.house.kit(request.server)
+        kit = self.house.known_kit(request.server)
         backup = kit.archive.look_at(self._find(request.server, request.backup))
         view = self.looking.view(backup, self.house)
         return BackupReply(backup=view, exit_code=_verdict(view))
 
     def _delete(self, request: Delete, who: str) -> Answer:
-        kit = self.house.kit(request.server)
+        kit = self.house.known_kit(request.server)
         backup = self._find(request.server, request.backup)
         removed = yield from awaited(
             self.runner,
@@ -213,16 +235,10 @@ class Desk:
         yield DeletedReply(server=backup.server, backup_id=backup.id, removed_wals=removed)
 
     def _reload(self) -> Reply:
-        self.house = self.reload_house()
-        return ReloadReply(
-            servers=sorted(self.house.kits),
-            broken=sorted(self.house.broken),
-            problems=list(self.house.problems),
-            warnings=list(self.house.warnings),
-        )
+        return reload_reply(self.reload_house())
 
     def _find(self, server: str, word: str) -> Backup:
-        self.house.kit(server)
+        self.house.known_kit(server)
         return find(self.catalog.backups.of_server(server), server, word)
 
 

@@ -16,6 +16,7 @@ from barmand.wire.messages import (
     ShowServers,
     StartBackup,
 )
+from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -36,6 +37,6 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest
+AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest | ProcessRequest
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
