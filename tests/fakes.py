@@ -14,6 +14,7 @@ import google_crc32c
 from barmand.catalog.memory import Catalog
 from barmand.model import backup as backups
 from barmand.model.backup import ACTIVE, Backup, Cluster, Damage, Reason, Tablespace
+from barmand.model.clock_watch import Reading
 from barmand.model.compression import Compression
 from barmand.model.door import MAGICS
 from barmand.model.errors import Failure, PostgresFailed, Stopped, ToolFailed
@@ -22,6 +23,7 @@ from barmand.model.order import Order
 from barmand.model.packing import Packing
 from barmand.model.progress import Phase
 from barmand.model.retention import Policy
+from barmand.model.verdict import Rules
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
 from barmand.operations.accounts import Accounts
@@ -33,8 +35,12 @@ from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
+from barmand.operations.judging import Judging
+from barmand.operations.keep import KeepBackup
 from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -63,13 +69,22 @@ class FakeClock:
 
     def __init__(self, moment: datetime = NOON) -> None:
         self.moment = moment
+        self.jumped = timedelta()
 
     def __call__(self) -> datetime:
         self.moment += timedelta(seconds=1)
         return self.moment
 
     def seconds(self) -> float:
-        return (self.moment - NOON).total_seconds()
+        return (self.moment - NOON).total_seconds() - self.jumped.total_seconds()
+
+    def jump(self, by: timedelta) -> None:
+        """It is set: that much shows at once, and no time passes."""
+        self.moment += by
+        self.jumped += by
+
+    def reading(self) -> Reading:
+        return Reading(self(), "this start", self.seconds())
 
 
 class Stop:
@@ -198,6 +213,8 @@ class FakePostgres:
     """How long each check was ready to wait, in seconds."""
     closed: list[int] = field(default_factory=list)
     """The segments that `close_segment` closed."""
+    clock: Callable[[], datetime] | None = None
+    """What its own shows, where a test asks for that."""
 
     def within(self, seconds: int) -> "FakePostgres":
         self.patience.append(seconds)
@@ -230,6 +247,11 @@ class FakePostgres:
             starts_backups=self.starts_backups,
             role=self.role,
         )
+
+    def moment(self) -> datetime:
+        if self.clock is None:
+            raise PostgresFailed(f"connection to {self.server}: nobody answers")
+        return self.clock()
 
     def identify(self) -> Identity:
         self._answer("identify")
@@ -421,6 +443,9 @@ class Bench:
     push: Push
     fetch: Fetch
     delete: Delete
+    expire: Expire
+    forecast: Forecast
+    keep: KeepBackup
     prune: Prune
     restore: Restore
     restart: Restart
@@ -470,6 +495,9 @@ class Bench:
         """The names of all WAL files in the archive."""
         return sorted(path.name for path in self.layout.wals.rglob("*") if path.is_file())
 
+    def pass_retention(self, stop: Stop | None = None) -> int:
+        return self.expire.run(stop=stop or Stop(), is_current=lambda: True)
+
     def events(self, kind: str) -> list[Event]:
         return [event for event in self.catalog.events.of_server("main") if event.kind == kind]
 
@@ -482,6 +510,7 @@ def bench_over(
     clock: FakeClock | None = None,
     minimum_redundancy: int = 0,
     policy: Policy | None = None,
+    rules: Rules | None = None,
     is_prepared: bool = True,
     packing: Packing | None = None,
     batches: Batches = ALL_AT_ONCE,
@@ -567,6 +596,23 @@ def bench_over(
         guard=guard,
         now=clock,
     )
+    keep = KeepBackup(
+        layout, catalog.backups, catalog.events, guard, clock, lambda: rung.append("expire")
+    )
+    judging = Judging(
+        server="main",
+        layout=layout,
+        backups=catalog.backups,
+        wal_runs=catalog.wal_runs,
+        holds=catalog.holds,
+        servers=catalog.servers,
+        proofs=catalog.proofs,
+        clock_watches=catalog.clock_watches,
+        rules=rules or Rules(minimum_redundancy=minimum_redundancy),
+        now=clock,
+        reading=clock.reading,
+        ask_postgres=postgres.moment,
+    )
     return Bench(
         layout=layout,
         catalog=catalog,
@@ -602,6 +648,9 @@ def bench_over(
         ),
         fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps, noticed),
         delete=delete,
+        expire=Expire("main", judging, keep, delete, catalog.backups, catalog.events, clock),
+        forecast=Forecast("main", layout, wals, catalog.wal_runs, catalog.backups, judging),
+        keep=keep,
         prune=prune,
         restore=Restore(
             layout=layout,
@@ -609,6 +658,7 @@ def bench_over(
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
             holds=catalog.holds,
+            proofs=catalog.proofs,
             noticed=noticed,
             forbidden=(home,),
             now=clock,

@@ -12,8 +12,10 @@ from barmand.model import packing as model_packing
 from barmand.model.calendar import CronSchedule
 from barmand.model.compression import Compression
 from barmand.model.errors import ConfigInvalid
+from barmand.model.masking import without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
+from barmand.model.retention_policy import RecoveryWindow, Redundancy
 from barmand.model.secret import Conninfo
 from barmand.operations.archive import Batches
 from barmand.operations.by_files import ByFiles
@@ -25,6 +27,7 @@ from barmand.outside.clock import local_now, monotonic
 from barmand.outside.held_backup import HeldBackup
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
+from barmand.outside.pg_verifybackup import PgVerifybackup
 from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
@@ -176,20 +179,32 @@ def receiver_of(server: ServerSettings, layout: Layout) -> PgReceivewal:
     )
 
 
+def verifier_of(server: ServerSettings) -> PgVerifybackup:
+    return PgVerifybackup(server.path_prefix)
+
+
 def told(server: ServerSettings) -> dict[str, object]:
     """Every option in force, in words that JSON has; a connection shows no password."""
     return {each.name: _word(getattr(server, each.name)) for each in fields(server)}
+
+
+def secrets_of(server: ServerSettings) -> frozenset[str]:
+    """Every password that its options hold: not to be shown by anybody."""
+    values = (getattr(server, each.name) for each in fields(server))
+    return frozenset().union(*(each.secrets for each in values if isinstance(each, Conninfo)))
 
 
 def _word(value: object) -> object:
     match value:
         case Conninfo():
             return value.masked
+        case str() if not isinstance(value, Enum):
+            return without_secrets(value)
         case CronSchedule():
             return value.text
         case Enum():
             return value.value
-        case Path():
+        case Path() | Redundancy() | RecoveryWindow():
             return str(value)
         case timedelta():
             return value.total_seconds()

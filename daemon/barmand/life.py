@@ -13,7 +13,7 @@ import structlog
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
 from barmand.model.backup import ACTIVE, Backup
-from barmand.model.errors import Failure, StorageFailed
+from barmand.model.errors import Failure
 from barmand.model.event import Event
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
@@ -21,19 +21,20 @@ from barmand.service import journal, systemd
 from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
+from barmand.service.ground_work import prepare_ground, rebuild
 from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.receivers import Receivers
-from barmand.service.reloaded import status_line, tell_changes, tell_problems
+from barmand.service.reloaded import tell_changes, tell_problems
 from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.signals import Signals
+from barmand.service.status_line import status_line
 from barmand.service.wal_desk import WalDesk
 from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
-from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
 from barmand.wiring import (
     Builder,
@@ -79,7 +80,7 @@ class Daemon:
         ring_archive = partial(self._chores.ring, "archive")
         self._watcher = Watcher(ring_archive)
         self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        bells = Bells(ring_archive, partial(self._chores.ring, "prune"), self._receivers)
+        bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -141,7 +142,7 @@ class Daemon:
 
     def _settle_one(self, kit: Kit, interrupted: Sequence[Backup]) -> None:
         """`interrupted` was asked for before anybody could ask for a new backup."""
-        _rebuild(kit)
+        rebuild(kit)
         for backup in interrupted:
             if backup.server == kit.name:
                 kit.restart.fail_if_active(backup)
@@ -155,7 +156,8 @@ class Daemon:
 
     def _serve(self, house: House) -> None:
         """Directories, watches, receivers, schedules and unfinished deletions of this house."""
-        self._see_to_ground(house.served.values(), self._prepare_ground)
+        prepare = partial(prepare_ground, self._catalog.servers)
+        self._see_to_ground(house.served.values(), prepare)
         self._wire(house)
         for name in house.served:
             self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
@@ -175,25 +177,21 @@ class Daemon:
             }
         )
 
-    def _prepare_ground(self, kit: Kit) -> None:
-        """Make a new server's directories; never on what may be a bare mount point."""
-        is_known = self._catalog.servers.system_id(kit.name) is not None
-        try:
-            if not is_known:
-                kit.layout.prepare()
-            why_not = complaint(kit.layout, is_known=is_known)
-        except Failure as failure:
-            why_not = failure.message
-        if why_not is not None:
-            log.warning("server is not ready", server=kit.name, why=why_not)
-
     # ------------------------------------------------------------------------------------- work
     def _settle_rest(self, kit: Kit) -> None:
         """Watches; deletions under way; then the archive, which has one pass at a time."""
         self._watcher.renew(kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
-        self._chores.ring("prune", kit.name)
+        self._ring_retention(kit.name)
+
+    def _ring_retention(self, server: str) -> None:
+        """What stays and what goes may be another now: backups, and WAL."""
+        self._chores.ring("retention", server)
+        self._chores.ring("prune", server)
+
+    def _find_kit(self, server: str) -> Kit | None:
+        return self._desk.house.kits.get(server)
 
     def _watch_again(self) -> None:
         for name in self._desk.house.served:
@@ -254,7 +252,7 @@ class Daemon:
             later = at_next_start(self._settings.daemon, settings.daemon)
             house = replace(house, warnings=[*house.warnings, *later])
             known = self._desk.house.kits
-            self._see_to_ground((house.kits[n] for n in house.kits.keys() - known), _rebuild)
+            self._see_to_ground((house.kits[n] for n in house.kits.keys() - known), rebuild)
             self._desk.house, self._read = house, settings
             self._serve(house)
         finally:
@@ -286,16 +284,9 @@ class Daemon:
             log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
 
     def _tell_status(self) -> None:
-        line = status_line(self._runner, len(self._desk.house.kits))
+        line = status_line(
+            self._runner.all_progress(), len(self._desk.house.kits), self._runner.queued()
+        )
         if line != self._told_status:
             self._told_status = line
             systemd.status(line)
-
-
-def _rebuild(kit: Kit) -> None:
-    """One server's disk must not keep the others waiting; its check says what is wrong with it."""
-    try:
-        kit.rebuild.run()
-        kit.push.forget()
-    except StorageFailed as failure:
-        log.error("catalogue not read from disk", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault

@@ -21,10 +21,13 @@ from barmand.fittings import (
     postgres_of,
     primary_of,
     receiver_of,
+    secrets_of,
     told,
+    verifier_of,
     wal_server_of,
 )
 from barmand.model.retention import Policy
+from barmand.model.verdict import Rules
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
@@ -33,10 +36,15 @@ from barmand.operations.check import Check
 from barmand.operations.closing import Closing
 from barmand.operations.delete import Delete
 from barmand.operations.door import Door
+from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
+from barmand.operations.judging import Judging
+from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.lost import LostWal
+from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.noticed import Noticed
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
@@ -48,8 +56,9 @@ from barmand.operations.restore import Restore
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import WORKERS, TakeIn
+from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
-from barmand.outside.clock import local_now, monotonic
+from barmand.outside.clock import local_now, monotonic, reading
 from barmand.outside.wal_source import WalSource
 from barmand.service.house import Kit, WalKit
 from barmand.service.receivers import Receivers, Source
@@ -71,12 +80,13 @@ class Locks:
 
 @dataclass(frozen=True, slots=True)
 class Bells:
-    """What asks for work on a server (an archiving pass, the removal of WAL that nobody needs),
-    what tells of its receiver, and the hands that all servers share.
+    """What asks for work on a server: an archiving pass; what no backup needs and what is obsolete
+    to be removed. What tells of it as it is now, and of its receiver; the hands that all share.
     """
 
     ring_archive: Callable[[str], None]
-    ring_prune: Callable[[str], None]
+    ring_retention: Callable[[str], None]
+    find_kit: Callable[[str], Kit | None]
     receivers: Receivers
     hands: Hands = field(default_factory=lambda: Hands(WORKERS))
 
@@ -114,7 +124,7 @@ class Works:
             self._catalog.backups,
             self._layout,
             local_now,
-            when_done=partial(bells.ring_prune, self._name),
+            when_done=partial(bells.ring_retention, self._name),
         )
         self._method = method_of(server, self._layout, self._postgres, self._catalog.backups)
         self._streaming = self._make_streaming() if server.streaming_archiver else None
@@ -123,14 +133,16 @@ class Works:
         """`forbidden` are the folders that no restore may touch."""
         server, streaming = self._server, self._streaming
         wal_health, archive, prune = self._wal_health(), self._archive(), self._prune()
-        check, delete = self._check(wal_health), self._delete(prune)
-        return Kit(
+        check, delete, keep = self._check(wal_health), self._delete(prune), self._keep()
+        expire = self._expire(delete, keep)
+        kit = Kit(
             name=self._name,
             description=server.description,
             is_active=server.active,
             method=server.backup_method.value,
             conninfo=server.conninfo.masked,
             told_settings=told(server),
+            secrets=secrets_of(server),
             host=host_of(server),
             order=order_of(server),
             schedule=server.backup_schedule,
@@ -166,6 +178,16 @@ class Works:
                 self._noticed,
             ),
             delete=delete,
+            expire=expire,
+            forecast=Forecast(
+                self._name,
+                self._layout,
+                self._wals,
+                self._catalog.wal_runs,
+                self._catalog.backups,
+                expire.judging,
+            ),
+            keep=keep,
             prune=prune,
             list_files=ListFiles(
                 self._layout, self._wals, self._catalog.wal_runs, self._catalog.backups
@@ -183,7 +205,13 @@ class Works:
                 local_now,
             ),
             wal_health=wal_health,
+            is_current=lambda: self._bells.find_kit(self._name) is kit,
+            verify=self._verify(),
+            make_manifest=MakeManifest(
+                self._layout, self._catalog.backups, self._catalog.holds, local_now, monotonic
+            ),
         )
+        return kit
 
     def _make_streaming(self) -> Streaming:
         server, catalog = self._server, self._catalog
@@ -293,6 +321,38 @@ class Works:
             now=local_now,
         )
 
+    def _keep(self) -> KeepBackup:
+        return KeepBackup(
+            layout=self._layout,
+            backups=self._catalog.backups,
+            events=self._catalog.events,
+            guard=self._locks.guard,
+            now=local_now,
+            when_changed=partial(self._bells.ring_retention, self._name),
+        )
+
+    def _expire(self, delete: Delete, keep: KeepBackup) -> Expire:
+        server, catalog = self._server, self._catalog
+        judging = Judging(
+            server=self._name,
+            layout=self._layout,
+            backups=catalog.backups,
+            wal_runs=catalog.wal_runs,
+            holds=catalog.holds,
+            servers=catalog.servers,
+            proofs=catalog.proofs,
+            clock_watches=catalog.clock_watches,
+            rules=Rules(
+                policy=server.retention_policy,
+                minimum_redundancy=server.minimum_redundancy,
+                failed_age=server.failed_backup_maximum_age,
+            ),
+            now=local_now,
+            reading=reading,
+            ask_postgres=self._postgres.moment,
+        )
+        return Expire(self._name, judging, keep, delete, catalog.backups, catalog.events, local_now)
+
     def _take(self, check: Check) -> TakeBackup:
         primary = primary_of(self._server)
         return TakeBackup(
@@ -316,8 +376,22 @@ class Works:
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
             holds=self._catalog.holds,
+            proofs=self._catalog.proofs,
             noticed=self._noticed,
             forbidden=forbidden,
+            now=local_now,
+            monotonic=monotonic,
+        )
+
+    def _verify(self) -> Verify:
+        return Verify(
+            layout=self._layout,
+            wals=self._wals,
+            backups=self._catalog.backups,
+            holds=self._catalog.holds,
+            proofs=self._catalog.proofs,
+            noticed=self._noticed,
+            program=verifier_of(self._server),
             now=local_now,
             monotonic=monotonic,
         )

@@ -17,11 +17,12 @@ import pytest
 
 from barmand.catalog.memory import open_catalog
 from barmand.model.backup import Backup, Cluster, Copied, Reason, Status, Tablespace
+from barmand.model.keeping import Kept
 from barmand.model.retention import Keep
 from barmand.model.wal import Segment, format_lsn, runs_of
 from barmand.operations.list_files import FileTarget, ListFiles
 from barmand.storage.backup_info import load, load_identity, save, save_identity
-from barmand.storage.keep_marks import keep_of
+from barmand.storage.keep_marks import keep_of, kept, mark_kept, release
 from barmand.storage.layout import Layout
 from barmand.storage.wals import Put, WalArchive
 
@@ -111,6 +112,13 @@ class Barman:
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def refuses(self, *words: str) -> bool:
+        try:
+            self.run(*words)
+        except AssertionError:
+            return True
+        return False
 
     def tell(self, *words: str) -> Any:
         return json.loads(self.run("-f", "json", *words))["main"]
@@ -277,6 +285,21 @@ def test_how_barman_keeps_a_backup_is_read_as_it_meant_it(
     assert keep_of(layout, DONE.id) is word
     barman.run("keep", "main", DONE.id, "--release")
     assert keep_of(layout, DONE.id) is None
+
+
+@pytest.mark.parametrize("word", list(Keep))
+def test_barman_reads_how_we_keep_a_backup_and_heeds_it(
+    layout: Layout, barman: Barman, word: Keep
+) -> None:
+    mark_kept(layout, DONE.id, Kept(target=word, reason="the audit", until=START + MINUTE))
+    assert f"Keep: {word}" in barman.run("keep", "main", DONE.id, "--status")
+    assert barman.refuses("delete", "main", DONE.id)
+    barman.run("keep", "main", DONE.id, "--release")
+    assert kept(layout, DONE.id) is None
+    barman.run("keep", "main", DONE.id, "--target", word)
+    assert kept(layout, DONE.id) == Kept(target=word), "it has no end, whatever we said before"
+    release(layout, DONE.id)
+    assert "Keep: nokeep" in barman.run("keep", "main", DONE.id, "--status")
 
 
 @pytest.mark.parametrize("word", list(Keep))

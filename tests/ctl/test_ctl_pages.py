@@ -36,14 +36,14 @@ def test_backups_are_a_table_of_one_line_each(tell: Tell) -> None:
     ]
     _, out, _ = tell("list-backups", BackupListReply(backups=views))
     assert out == (
-        "SERVER         ID               NAME    STATUS            END"
-        "                        SIZE  WAL MISSING\n"
-        "main           20260116T020500  -       WAITING_FOR_WALS  2026-01-16 02:09 +0100"
-        "  4.0 GiB            3\n"
-        "a-longer-name  20260116T020500  weekly  DONE              2026-01-16 02:09 +0100"
-        "  4.0 GiB            0\n"
-        "main           20260116T020500  -       QUEUED            -"
-        "                             -            -\n"
+        "SERVER         ID               NAME    STATUS            RETENTION  END"
+        "                        SIZE  WAL MISSING  VERIFIED\n"
+        "main           20260116T020500  -       WAITING_FOR_WALS  VALID      "
+        "2026-01-16 02:09 +0100  4.0 GiB            3  -\n"
+        "a-longer-name  20260116T020500  weekly  DONE              VALID      "
+        "2026-01-16 02:09 +0100  4.0 GiB            0  -\n"
+        "main           20260116T020500  -       QUEUED            -          -"
+        "                             -            -  -\n"
     )
 
 
@@ -55,7 +55,7 @@ def test_one_backup_is_told_in_groups(tell: Tell) -> None:
     _, out, _ = tell("show-backup main last", BackupReply(backup=samples.backup(name="weekly")))
     told = facts(out)
     titles = [line for line in out.splitlines() if line and not line.startswith(" ")]
-    assert titles == ["Backup", "Times", "WAL", "Size", "PostgreSQL"]
+    assert titles == ["Backup", "Times", "WAL", "Size", "PostgreSQL", "Verification"]
     assert told["name"] == "weekly"
     assert told["queued"] == "2026-01-16 02:05:00 +0100"
     assert told["copy took"] == "3 min 4 s"
@@ -137,11 +137,18 @@ def test_settings_in_force_are_told_by_name(tell: Tell) -> None:
         problems=[],
         settings={"jobs": 1, "archiver": True, "slot": None, "paths": ["/a", "/b"], "none": []},
         system_id="74",
+        backup_directory="/srv/main",
+        done_backups=2,
+        last_archived_wal=None,
+        facts=None,
+        facts_problem="nobody answers",
     )
     _, out, _ = tell("show-servers main", ServerDetailsReply(servers=[details]))
     assert out == (
-        "main\n  state:      active\n  problems:   none\n  system id:  74\n  archiver:   on\n"
-        "  jobs:       1\n  none:       -\n  paths:      /a\n              /b\n  slot:       -\n"
+        "main\n  state:         active\n  problems:      none\n  system id:     74\n"
+        "  backups done:  2\n  last WAL:      -\n  PostgreSQL:    nobody answers\n\n"
+        "settings of main\n  archiver:  on\n"
+        "  jobs:      1\n  none:      -\n  paths:     /a\n             /b\n  slot:      -\n"
     )
 
 

@@ -104,13 +104,12 @@ def test_a_frozen_server_delays_no_other_and_its_backup_can_be_cancelled(
     servers |= {f"ill{number}": quiet(ill) for number in range(3)}
     daemon = streaming(make_daemon(ini(folder, servers)).start())
     daemon.expects("backup failed")
-    with frozen(ill):
-        with follow(daemon, "ill0", "ill1", "ill2", "main", follow="done") as followed:
-            followed.until_status("DONE", "main")
-            tasks = {each["task"]: each for each in processes(daemon, "ill0")}
-            assert tasks["backup"]["phase"] == "checking the server"
-            alive.switch_wal()
-            eventually(lambda: ask(daemon, "switch-wal", server="main", archive=True)["archived"])
+    with frozen(ill), follow(daemon, "ill0", "ill1", "ill2", "main", follow="done") as followed:
+        followed.until_status("DONE", "main")
+        tasks = {each["task"]: each for each in processes(daemon, "ill0")}
+        assert tasks["backup"]["phase"] == "checking the server"
+        alive.switch_wal()
+        eventually(lambda: ask(daemon, "switch-wal", server="main", archive=True)["archived"])
     assert daemon.stop(60) == 0
 
 

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,10 @@ from barmand.catalog.database import Database
 from barmand.catalog.memory import Catalog, open_catalog
 from barmand.model.backup import ACTIVE, Backup, Status
 from barmand.model.errors import Failure
+from barmand.model.keeping import Kept
+from barmand.model.retention import Keep
+from barmand.model.retention_policy import Redundancy
+from barmand.model.verdict import Rules
 from barmand.storage import backup_info
 from fakes import Bench, FakeClock, FakePostgres, Stop, bench_over, segment_name, start_again
 from fakes import wal_segment as segment
@@ -159,11 +164,38 @@ def delete(bench: Bench) -> None:
     bench.delete.run(bench.catalog.backups.of_server("main")[0], actor="tester", stop=Stop())
 
 
+def before_expire(bench: Bench) -> None:
+    """One goes by its failure's age, one by redundancy; one of the others is kept."""
+    bench.failed_backup()
+    kept, *_ = (bench.done_backup() for _ in range(4))
+    bench.keep.keep(kept, Kept(target=Keep.STANDALONE, reason="for ever"))
+    bench.clock.moment += timedelta(days=31)
+    bench.expire.judging.hindrance(remembers=True)
+    bench.catalog.clock_watches.believe(bench.clock.reading())
+
+
+def expire(bench: Bench) -> None:
+    bench.pass_retention()
+
+
+def before_keep(bench: Bench) -> None:
+    bench.done_backup("one")
+
+
+def keep(bench: Bench) -> None:
+    """Kept, kept otherwise, and released."""
+    backup = bench.catalog.backups.of_server("main")[0]
+    for target in (Keep.FULL, Keep.STANDALONE):
+        bench.keep.keep(backup, Kept(target=target, until=bench.clock() + timedelta(days=9)))
+    bench.keep.release(backup, actor="tester")
+
+
 Story = Callable[[Bench], None]
 STORIES: list[tuple[Story, Story]] = [
     (before_take, take),
     (before_archive, archive),
     (before_delete, delete),
+    (before_keep, keep),
 ]
 each_story = pytest.mark.parametrize(
     ("prepare", "story"), STORIES, ids=[story.__name__ for _, story in STORIES]
@@ -204,6 +236,7 @@ class World:
                 self.home,
                 postgres=self.postgres,
                 clock=self.clock,
+                rules=Rules(policy=Redundancy(2), failed_age=timedelta(days=30)),
             )
         finally:
             catalog.close()
@@ -252,6 +285,45 @@ def assert_agrees(bench: Bench, backup: Backup) -> None:
         assert on_disk == backup
         assert (bench.layout.data(backup.id) / "global/pg_control").is_file()
         assert bench.archive.missing(backup) == [] or backup.status is Status.WAITING_FOR_WALS
+
+
+@pytest.mark.parametrize(("dies", "stride"), [("after the commit", 1), ("on the disk", 9)])
+def test_a_pass_of_retention_that_died_anywhere_ends_as_if_it_had_not(
+    world: World, dies: str, stride: int
+) -> None:
+    """The next life goes on, its next pass takes the rest, and no more.
+
+    Each step on the disk of a deletion has its walk above: here some of them will do.
+    """
+    world.prepare(before_expire)
+    for k in range(0, MOST, stride):
+        world.rewind()
+        fate = Fate(k)
+        with world.life(fate, dies) as bench, suppress(Died):
+            if dies == "on the disk":
+                with DISK.mortal(world.home, fate):
+                    expire(bench)
+            else:
+                expire(bench)
+        with world.life() as bench:
+            start_again(bench)
+            assert len(done_ones(bench)) >= 3
+            expire(bench)
+            left = done_ones(bench)
+            assert len(left) == 3, "the kept one, and the newest two"
+            assert bench.keep.of(left[0]) is not None
+            assert bench.archived() == [segment_name(n) for each in left for n in bench.needs(each)]
+            assert bench.pass_retention() == 0
+        if not fate.is_over:
+            assert k >= 6, "a pass has fewer writes than it should"
+            return
+    pytest.fail("a pass has no end")
+
+
+def done_ones(bench: Bench) -> list[Backup]:
+    backups = bench.catalog.backups.of_server("main")
+    assert all(backup.status is Status.DONE for backup in backups) or len(backups) > 3
+    return [backup for backup in backups if backup.status is Status.DONE]
 
 
 def assert_nothing_is_half_gone(bench: Bench, backups: object) -> None:

@@ -48,7 +48,7 @@ def test_a_backup_with_barmans_keep_mark_is_refused(bench: Bench) -> None:
     with pytest.raises(Refused, match=r"is kept \(full\)") as refused:
         delete(bench, backup)
     assert refused.value.hint is not None
-    assert f"barman keep --release main {backup.id}" in refused.value.hint
+    assert f"barmanctl keep main {backup.id} --release" in refused.value.hint
     assert str(mark) in refused.value.hint
     assert str(bench.layout.old_keep_mark(backup.id)) not in refused.value.hint
     assert_whole(bench, backup)

@@ -388,6 +388,31 @@ def test_which_wal_stays_is_read_in_barmans_words(etc: Etc) -> None:
     assert "wal_retention_policy" in messages(other.broken["pg"])
 
 
+def test_which_backups_stay_is_read_in_barmans_words(etc: Etc) -> None:
+    server = etc.read_server("retention_policy = recovery  window of 2 weeks").servers["pg"]
+    assert str(server.retention_policy) == "RECOVERY WINDOW OF 2 WEEKS"
+    assert server.failed_backup_maximum_age == timedelta(days=30)
+    for nothing in ("retention_policy = none", "retention_policy ="):
+        assert etc.read_server(nothing).servers["pg"].retention_policy is None
+    never = etc.read_server("failed_backup_maximum_age =").servers["pg"]
+    assert never.failed_backup_maximum_age is None
+
+
+@pytest.mark.parametrize("line", ["retention_policy = REDUNDANCY 0", "retention_policy = 7 DAYS"])
+def test_a_policy_that_keeps_nothing_or_says_nothing_puts_the_server_aside(
+    etc: Etc, line: str
+) -> None:
+    assert "retention_policy" in messages(etc.read_server(line).broken["pg"])
+
+
+def test_redundancy_below_the_minimum_is_warned_of(etc: Etc) -> None:
+    read = etc.read_server("retention_policy = REDUNDANCY 2\nminimum_redundancy = 3")
+    assert "minimum_redundancy" in messages(read.warnings)
+    assert "the newest 3 stay" in messages(read.warnings)["minimum_redundancy"]
+    fits = etc.read_server("retention_policy = REDUNDANCY 3\nminimum_redundancy = 3")
+    assert "minimum_redundancy" not in messages(fits.warnings)
+
+
 def test_rsync_reads_its_own_options(etc: Etc) -> None:
     own = (
         "backup_method = rsync\nssh_command = ssh postgres@db1\nreuse_backup = LINK\n"
@@ -463,7 +488,6 @@ def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
     [
         "compression = custom",
         "custom_compression_filter = gzip -c",
-        "retention_policy = REDUNDANCY 3",
         "pre_backup_script = /bin/true",
         "post_wal_delete_retry_script = /bin/true",
         "log_file = /var/log/barman.log",

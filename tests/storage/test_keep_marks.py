@@ -1,12 +1,16 @@
-"""Barman's marks of kept backups, read in both of their places."""
+"""Barman's marks of kept backups, read in both of their places, and written."""
 
+import os
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from barmand.model.errors import StorageFailed
+from barmand.model.keeping import Kept
 from barmand.model.retention import Keep
-from barmand.storage.keep_marks import keep_of
+from barmand.storage.keep_marks import keep_of, kept, mark_kept, release
 from barmand.storage.layout import Layout
 from fakes import layout_in
 
@@ -54,3 +58,52 @@ def test_a_mark_that_cannot_be_read_is_a_failure_and_not_the_absence_of_one(layo
     layout.keep_mark(ID).mkdir()
     with pytest.raises(StorageFailed, match="cannot read"):
         keep_of(layout, ID)
+
+
+# ---------------------------------------------------------------------------------------- written
+
+UNTIL = datetime(2027, 1, 31, tzinfo=UTC)
+SAID = Kept(target=Keep.FULL, reason="the audit of 2026", until=UNTIL, actor="uid 0", since=UNTIL)
+
+
+def test_what_was_said_is_read_back(layout: Layout) -> None:
+    mark_kept(layout, ID, SAID)
+    assert kept(layout, ID) == SAID
+    assert layout.keep_mark(ID).read_bytes() == b"full"
+
+
+def test_a_new_mark_takes_the_place_of_the_old_one(layout: Layout) -> None:
+    layout.old_keep_mark(ID).parent.mkdir()
+    layout.old_keep_mark(ID).write_text("full")
+    mark_kept(layout, ID, replace(SAID, target=Keep.STANDALONE))
+    assert keep_of(layout, ID) is Keep.STANDALONE
+    assert not layout.old_keep_mark(ID).exists()
+
+
+def test_a_mark_that_barman_made_anew_has_no_end(layout: Layout) -> None:
+    mark_kept(layout, ID, SAID)
+    os.utime(layout.keep_mark(ID), ns=(1, 1))
+    assert kept(layout, ID) == Kept(target=Keep.FULL)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 2}', '{"format": 1}'])
+def test_what_was_said_and_is_damaged_has_no_end(layout: Layout, text: str) -> None:
+    mark_kept(layout, ID, SAID)
+    layout.keep_card(ID).write_text(text)
+    assert kept(layout, ID) == Kept(target=Keep.FULL)
+
+
+def test_what_was_said_alone_keeps_nothing(layout: Layout) -> None:
+    mark_kept(layout, ID, SAID)
+    layout.keep_mark(ID).unlink()
+    assert kept(layout, ID) is None
+
+
+def test_released_nothing_is_left_in_either_place(layout: Layout) -> None:
+    mark_kept(layout, ID, SAID)
+    layout.old_keep_mark(ID).parent.mkdir()
+    layout.old_keep_mark(ID).write_text("standalone")
+    release(layout, ID)
+    release(layout, ID)
+    assert kept(layout, ID) is None
+    assert list(layout.meta.iterdir()) == []

@@ -129,3 +129,12 @@ def test_the_last_block_of_all_has_its_number_too(page: bytes) -> None:
 def test_a_piece_of_a_page_is_not_judged(page: bytes, cut: int) -> None:
     assert judge(page[:cut], 0, NO_LIMIT) == []
     assert judge(page + page[:cut], 0, NO_LIMIT) == []
+
+
+def test_a_page_that_says_it_was_written_after_the_backup_is_wrong() -> None:
+    page = bytearray(PAGE_BYTES)
+    page[0:8] = (9).to_bytes(4, "little") + bytes(4)  # its LSN: 9/0
+    page[14] = 1  # it was used
+    assert judge(page, 0, 1 << 32) == []
+    assert judge(page, 0, 1 << 32, 10 << 32) == []
+    assert judge(page, 0, 1 << 32, 2 << 32) == [0]

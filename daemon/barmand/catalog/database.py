@@ -77,6 +77,12 @@ class Database:
             connection.exec_driver_sql("COMMIT")
         self.bell.ring()
 
+    def versions(self) -> dict[str, str]:
+        with self.reading() as connection:
+            sqlite = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
+            tables = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
+            return {"sqlite": str(sqlite), "tables": str(tables.scalar_one())}
+
     def close(self) -> None:
         self.engine.dispose()
 

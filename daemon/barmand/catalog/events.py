@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Row, Select, insert, select
 
 from barmand.catalog import rows
 from barmand.catalog.database import Database
@@ -43,8 +43,10 @@ class Events:
             write_event(connection, event)
             return True
 
-    def find_last(self, kind: str, server: str, backup_id: str) -> Mapping[str, object] | None:
-        """The facts of the last event of this kind about this backup."""
+    def find_last(
+        self, kind: str, server: str, backup_id: str | None
+    ) -> Mapping[str, object] | None:
+        """The facts of the last event of this kind about this backup; None: about none."""
         with self.database.reading() as connection:
             return connection.execute(_last_facts(kind, server, backup_id)).scalar_one_or_none()
 
@@ -64,17 +66,29 @@ class Events:
             found = connection.execute(
                 select(rows.events).where(rows.events.c.server == server).order_by(rows.events.c.id)
             )
-            return [
-                Event(
-                    at=row.at,
-                    kind=row.kind,
-                    server=row.server,
-                    backup_id=row.backup_id,
-                    actor=row.actor,
-                    facts=row.facts,
-                )
-                for row in found
-            ]
+            return [_event(row) for row in found]
+
+    def latest(self, server: str, most: int) -> list[Event]:
+        """The last few, oldest first."""
+        with self.database.reading() as connection:
+            found = connection.execute(
+                select(rows.events)
+                .where(rows.events.c.server == server)
+                .order_by(rows.events.c.id.desc())
+                .limit(most)
+            )
+            return [_event(row) for row in reversed(found.all())]
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        at=row.at,
+        kind=row.kind,
+        server=row.server,
+        backup_id=row.backup_id,
+        actor=row.actor,
+        facts=row.facts,
+    )
 
 
 def _last_facts(kind: str, server: str | None, backup_id: str | None) -> Select[tuple[Any]]:

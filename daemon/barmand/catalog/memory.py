@@ -5,9 +5,11 @@ from pathlib import Path
 
 from barmand.catalog.backups import Backups
 from barmand.catalog.chore_runs import ChoreRuns
+from barmand.catalog.clock_watches import ClockWatches
 from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.events import Events
 from barmand.catalog.holds import Holds
+from barmand.catalog.proofs import Proofs
 from barmand.catalog.schedule_runs import ScheduleRuns
 from barmand.catalog.servers import Servers
 from barmand.catalog.wal_gaps import WalGaps
@@ -19,9 +21,11 @@ from barmand.catalog.wal_runs import WalRuns
 class Catalog:
     database: Database
     backups: Backups
+    clock_watches: ClockWatches
     chore_runs: ChoreRuns
     events: Events
     holds: Holds
+    proofs: Proofs
     schedule_runs: ScheduleRuns
     servers: Servers
     wal_gaps: WalGaps
@@ -31,6 +35,11 @@ class Catalog:
     @property
     def bell(self) -> Doorbell:
         return self.database.bell
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of SQLite, and of the tables."""
+        return self.database.versions()
 
     def close(self) -> None:
         self.database.close()
@@ -42,9 +51,11 @@ def open_catalog(path: Path) -> Catalog:
     return Catalog(
         database=database,
         backups=Backups(database),
+        clock_watches=ClockWatches(database),
         chore_runs=ChoreRuns(database),
         events=Events(database),
         holds=Holds(database),
+        proofs=Proofs(database),
         schedule_runs=ScheduleRuns(database),
         servers=Servers(database),
         wal_gaps=WalGaps(database),

@@ -222,3 +222,33 @@ holds = Table(
     Column("since", Instant, nullable=False),
 )
 Index(None, holds.c.server, holds.c.backup_id)
+
+clock = Table(
+    "clock",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("believed_at", Instant, nullable=False),
+    Column("believed_boot", Text, nullable=False),
+    Column("believed_seconds", Float, nullable=False),
+    Column("doubted_at", Instant),
+    Column("doubted_boot", Text),
+    Column("doubted_seconds", Float),
+)
+
+proofs = Table(
+    "proofs",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("backup_id", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("flaw_count", Integer, nullable=False),
+    Column("flaws", JSON, nullable=False),
+    Column("notes", JSON, nullable=False),
+    Column("bytes_read", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("actor", Text, nullable=False),
+    ForeignKeyConstraint(
+        ["server", "backup_id"], ["backups.server", "backups.id"], ondelete="CASCADE"
+    ),
+)

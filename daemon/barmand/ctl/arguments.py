@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 
 from barmand import __version__
+from barmand.ctl import help_page
 from barmand.ctl.asked import Asked
-from barmand.ctl.commands import ALIASES, COMMANDS
+from barmand.ctl.commands import ALIASES, COMMANDS, HELP
 from barmand.model.errors import UsageError
 
 TYPE_CHECKING = False
@@ -55,10 +57,14 @@ def parse(argv: Sequence[str]) -> Asked | None:
     options = argparse.Namespace(
         socket=os.environ.get("BARMAND_SOCKET") or DEFAULT_SOCKET, format=FORMATS[0], words=None
     )
-    _program_parser().parse_args(_decoded(argv), options)
+    program, decoded = _program_parser(), _decoded(argv)
+    try:
+        program.parse_args(decoded, options)
+    except UsageError as error:
+        raise _of_barman(None, decoded, program) or error from None
     if options.words is None:
         return None
-    typed, *words = options.words
+    typed, *words = _helped(options.words)
     name = ALIASES.get(typed, typed)
     if name not in COMMANDS:
         raise _unknown(typed)
@@ -66,10 +72,13 @@ def parse(argv: Sequence[str]) -> Asked | None:
     parser = _Parser(f"{PROGRAM} {name}", command.meaning)
     command.add(parser)
     _add_common(parser)
-    if "--" in words:
-        parser.parse_args(words, options)
-    else:
-        parser.parse_intermixed_args(words, options)  # options may stand between servers
+    try:
+        if "--" in words:
+            parser.parse_args(words, options)
+        else:
+            parser.parse_intermixed_args(words, options)  # options may stand between servers
+    except UsageError as error:
+        raise _of_barman(name, words, parser) or error from None
     return Asked(name, command.params(options), options, command.act)
 
 
@@ -87,12 +96,20 @@ def print_help(stream: TextIO) -> None:
     _program_parser().print_help(stream)
 
 
+def _helped(words: list[str]) -> list[str]:
+    """`help COMMAND` is `COMMAND --help`, and `help` alone is `--help`."""
+    if words[0] != "help":
+        return words
+    if len(words) == 1:
+        print_help(sys.stdout)
+        raise SystemExit(0)
+    return [*words[1:], "--help"]
+
+
 def _program_parser() -> _Parser:
     parser = _Parser(PROGRAM, "Ask barmand, the backup daemon for PostgreSQL.")
     parser.formatter_class = _ProgramHelp
-    parser.epilog = "commands:\n" + "\n".join(
-        f"  {name:<20}{command.meaning}" for name, command in COMMANDS.items()
-    )
+    parser.epilog = help_page.page({**COMMANDS, "help": HELP})
     _add_common(parser)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     command = parser.add_argument(
@@ -134,9 +151,25 @@ def _decoded(argv: Sequence[str]) -> list[str]:
     return words
 
 
+def _of_barman(command: str | None, words: Sequence[str], parser: _Parser) -> UsageError | None:
+    from barmand.ctl import barman  # noqa: PLC0415 - only here
+
+    ours = parser._option_string_actions  # noqa: SLF001 - argparse has no other list of them
+    return barman.about_options(command, words, ours)
+
+
 def _unknown(typed: str) -> UsageError:
     import difflib  # noqa: PLC0415 - only here, and too slow to load for every command
 
-    near = difflib.get_close_matches(typed, COMMANDS, n=1)
+    from barmand.ctl import barman  # noqa: PLC0415 - only here
+
+    foreign = barman.about_command(typed)
+    if foreign is not None:
+        return foreign
+    near = [ALIASES.get(word, word) for word in difflib.get_close_matches(typed, _spelt(), n=1)]
     hint = f"Did you mean `{near[0]}`?" if near else f"`{PROGRAM} --help` names the commands."
     return UsageError(f"unknown command {typed!r}", hint=hint)
+
+
+def _spelt() -> list[str]:
+    return [*COMMANDS, *ALIASES]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import backup_command, values
+from barmand.ctl import backup_command, completion, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
+from barmand.ctl.keep_commands import KEEP_COMMANDS
 from barmand.ctl.process_commands import PROCESS_COMMANDS
+from barmand.ctl.proof_commands import PROOF_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
 from barmand.ctl.wal_commands import WAL_COMMANDS
 from barmand.model.errors import UsageError
@@ -54,6 +56,22 @@ def _add_servers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_minimal(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--minimal", action="store_true", help="only the names, one a line")
+
+
+def _add_list_backups(parser: argparse.ArgumentParser) -> None:
+    _add_perhaps_servers(parser)
+    _add_minimal(parser)
+
+
+def _add_show_servers(parser: argparse.ArgumentParser) -> None:
+    _add_servers(parser)
+    parser.add_argument(
+        "--no-live", dest="live", action="store_false", help="do not ask PostgreSQL"
+    )
+
+
 def _add_perhaps_servers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "servers",
@@ -95,6 +113,10 @@ def _servers_params(options: argparse.Namespace) -> Params:
     return {"servers": _named(options.servers)}
 
 
+def _show_params(options: argparse.Namespace) -> Params:
+    return {"servers": _named(options.servers), "live": options.live}
+
+
 def _perhaps_servers_params(options: argparse.Namespace) -> Params:
     servers = _named(options.servers)
     return {"servers": [] if servers == [ALL] else servers}
@@ -121,30 +143,39 @@ def _restore_params(options: argparse.Namespace) -> Params:
     }
 
 
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
     "backup": Command("take base backups", backup_command.add_options, _backup_params),
     "cancel": Command("stop a running backup", _add_perhaps_backup, _one_backup_params),
-    "list-backups": Command("the backups", _add_perhaps_servers, _perhaps_servers_params),
+    "list-backups": Command("the backups", _add_list_backups, _perhaps_servers_params),
     "show-backup": Command("all about one backup", _add_backup, _one_backup_params),
     "check-backup": Command("look for its WAL now", _add_backup, _one_backup_params),
     "delete": Command("delete one backup", _add_backup, _one_backup_params),
     "restore": Command("lay a cluster out from a backup", _add_restore, _restore_params),
+    **KEEP_COMMANDS,
+    **PROOF_COMMANDS,
     **WAL_COMMANDS,
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
     **PROCESS_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
-    "list-servers": Command("the servers", _nothing, _no_params),
-    "show-servers": Command("the settings in force", _add_servers, _servers_params),
+    "list-servers": Command("the servers", _add_minimal, _no_params),
+    "show-servers": Command("what is known of servers", _add_show_servers, _show_params),
     "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),
     "ping": Command("does the daemon answer?", _nothing, _no_params),
     "reload": Command("read the settings again", _nothing, _no_params),
+    "completion": completion.command(lambda: COMMANDS),
 }
+
+HELP = Command("this page, or the words of one COMMAND", _nothing, _no_params)
 
 ALIASES = {
     "list-backup": "list-backups",
     "list-server": "list-servers",
     "show-server": "show-servers",
     "recover": "restore",
+    "show-backups": "show-backup",
+    "switch-xlog": "switch-wal",
+    "verify": "verify-backup",
+    "rebuild-xlogdb": "rebuild",
 }
 """Barman's own spellings: understood, not shown."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from barmand.ctl import process_pages, reload_page, stream_pages, wal_pages
+from barmand.ctl import (
+    keep_pages,
+    process_pages,
+    proof_pages,
+    reload_page,
+    stream_pages,
+    wal_pages,
+)
 from barmand.ctl.file_list import FileList
-from barmand.ctl.screen import Screen
+from barmand.ctl.screen import Screen, print_document
 from barmand.ctl.story import Story
 from barmand.ctl.watching import Watch
 from barmand.ctl.words import size, span, wals
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
 class ConsoleView:
     def __init__(self, asked: Asked) -> None:
         self._method = asked.method
+        self._is_minimal: bool = getattr(asked.options, "minimal", False)
         self._watch = Watch(asked.method, asked.params)
         self._screen = Screen()
         self._story = Story(self._screen)
@@ -38,6 +46,12 @@ class ConsoleView:
     def result(self, result: Message) -> int:
         if self._method == "backup":
             self._story.end(result)
+        elif self._method == "verify-backup":
+            self._none_verified(result)
+        elif self._method == "diagnose":
+            print_document(result["diagnosis"])
+        elif self._is_minimal and self._method in _NAMES:
+            self._screen.pour(iter(_NAMES[self._method](result)))
         elif self._method == "list-files":
             self._screen.pour(self._files.paths())
         elif self._method in _SENTENCES:
@@ -46,6 +60,11 @@ class ConsoleView:
         else:
             self._screen.show(_page(self._method, result))
         return int(result.get("exit_code", 0))
+
+    def _none_verified(self, result: Message) -> None:
+        """Each was told when it came."""
+        if not result["backups"]:
+            self._screen.say("no backups that could be verified")
 
     def failed(self, failure: Failure) -> int:
         self._files.discard()
@@ -69,6 +88,7 @@ def _page(method: str, result: Message) -> Page:
         "list-servers": server_pages.server_list,
         "show-servers": server_pages.server_details,
         "status": server_pages.status,
+        **keep_pages.PAGES,
         **wal_pages.PAGES,
         **stream_pages.PAGES,
         **process_pages.PAGES,
@@ -102,6 +122,12 @@ def _restored(restored: Message) -> list[str]:
     ]
 
 
+_NAMES = {
+    "list-backups": lambda result: [each["backup_id"] for each in result["backups"]],
+    "list-servers": lambda result: [each["server"] for each in result["servers"]],
+}
+"""With --minimal; `replication-status` has its own."""
+
 _SENTENCES = {
     "ping": _ping,
     "reload": reload_page.lines,
@@ -109,6 +135,8 @@ _SENTENCES = {
     "check-backup": _backup,
     "delete": _deleted,
     "restore": _restored,
+    **keep_pages.SENTENCES,
+    **proof_pages.SENTENCES,
     **wal_pages.SENTENCES,
     **stream_pages.SENTENCES,
     **process_pages.SENTENCES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from barmand.ctl import proof_pages
 from barmand.ctl.words import (
     gap_words,
     minute,
@@ -46,27 +47,42 @@ class Facts:
 def backup_list(result: View) -> Page:
     if not result["backups"]:
         return ["no backups"]
-    headings = "SERVER | ID | NAME | STATUS | END | >SIZE | >WAL MISSING"
+    headings = "SERVER | ID | NAME | STATUS | RETENTION | END | >SIZE | >WAL MISSING | VERIFIED"
     rows = [
         [
             backup["server"],
             backup["backup_id"],
             told(backup["name"]),
             _status(backup),
+            told(backup["retention"]),
             minute(backup["end_time"]),
             size(backup["size_bytes"]),
             told(backup["missing_wal_count"]),
+            _verified(backup),
         ]
         for backup in result["backups"]
     ]
     return [Table(headings, rows)]
 
 
+def _marks(backup: View) -> str:
+    """What must not be overlooked in a list."""
+    verification = backup["verification"]
+    if verification is not None and verification["verdict"] == proof_pages.DAMAGED:
+        return " (DAMAGED)"
+    return " (bad pages)" if backup["damages"] else ""
+
+
+def _verified(backup: View) -> str:
+    verification = backup["verification"]
+    return moment(verification["verified_at"], "%Y-%m-%d") if verification else "-"
+
+
 def _status(backup: View) -> str:
     queued = (backup["progress"] or {}).get("queued")
     if backup["status"] == "QUEUED" and queued:
         return f"QUEUED ({ordinal(queued['position'])} of {queued['count']})"
-    return str(backup["status"]) + (" (bad pages)" if backup["damages"] else "")
+    return str(backup["status"]) + _marks(backup)
 
 
 def one_backup(result: View) -> Page:
@@ -77,6 +93,7 @@ def one_backup(result: View) -> Page:
         _positions(backup),
         _sizes(backup),
         _cluster(backup),
+        Facts("Verification", proof_pages.of_backup(backup["verification"])),
     ]
     if backup["damages"]:
         page.append(_damages(backup["damages"]))
@@ -97,10 +114,22 @@ def _identity(backup: View) -> Facts:
             "status": backup["status"],
             "method": backup["method"],
             "parent": told(backup["parent_backup_id"]),
-            "kept": told(backup["keep"]),
+            "kept": _kept(backup),
+            "retention": _retention(backup),
             "asked by": told(backup["requester"]),
         },
     )
+
+
+def _kept(backup: View) -> str:
+    until = f", until {moment(backup['keep_until'])}" if backup["keep_until"] else ""
+    reason = f": {backup['keep_reason']}" if backup["keep_reason"] else ""
+    return f"{told(backup['keep'])}{until}{reason}"
+
+
+def _retention(backup: View) -> str:
+    why = f" ({backup['retention_why']})" if backup["retention_why"] else ""
+    return f"{told(backup['retention'])}{why}"
 
 
 def _times(backup: View) -> Facts:

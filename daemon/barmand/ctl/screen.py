@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 PROGRAM = "barmanctl"
 
 
+def print_document(document: dict[str, Any]) -> None:
+    """JSON that a person may read, whatever the terminal can show."""
+    import json  # noqa: PLC0415 - pages and sentences need none of it
+
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
 class Screen:
     def __init__(self) -> None:
         self._is_terminal = sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in (

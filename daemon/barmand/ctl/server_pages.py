@@ -50,18 +50,52 @@ def _server_problems(result: View) -> Page:
 
 
 def server_details(result: View) -> Page:
-    return [
-        Facts(
-            server["server"],
-            {
-                "state": server["state"],
-                "problems": server["problems"] or "none",
-                "system id": told(server["system_id"]),
-                **{name: _setting(value) for name, value in sorted(server["settings"].items())},
-            },
-        )
-        for server in result["servers"]
+    page: Page = []
+    for server in result["servers"]:
+        page.append(Facts(server["server"], _known(server)))
+        if server["settings"]:
+            settings = sorted(server["settings"].items())
+            values = {name: _setting(value) for name, value in settings}
+            page.append(Facts(f"settings of {server['server']}", values))
+    return page
+
+
+def _known(server: View) -> dict[str, str | list[str]]:
+    facts = server["facts"]
+    told_now = _live(facts) if facts else {"PostgreSQL": server["facts_problem"] or "not asked"}
+    return {
+        "state": server["state"],
+        "problems": server["problems"] or "none",
+        "system id": told(server["system_id"]),
+        "backups done": str(server["done_backups"]),
+        "last WAL": told(server["last_archived_wal"]),
+        **told_now,
+    }
+
+
+def _live(facts: View) -> dict[str, str | list[str]]:
+    where = f"{told(facts['current_lsn'])} in {told(facts['current_wal'])}"
+    may = {"reads_settings": "read settings", "switches_wal": "switch WAL"}
+    may["starts_backups"] = "start backups"
+    spaces = [
+        f"{space['name']} (oid {space['oid']}) at {space['location']}"
+        for space in facts["tablespaces"]
     ]
+    said: dict[str, str | list[str]] = {
+        "PostgreSQL": facts["postgres_release"] + (", a standby" if facts["is_standby"] else ""),
+        "data folder": told(facts["data_directory"]),
+        "config file": told(facts["config_file"]),
+        "cluster size": size(facts["cluster_size_bytes"]),
+        "WAL now": f"{where}, timeline {told(facts['timeline'])}",
+        "WAL segment": size(facts["wal_segment_size_bytes"]),
+        "checksums": told(facts["data_checksums"]),
+        "tablespaces": spaces or "none",
+        "wal_level": facts["wal_level"],
+        "archive_mode": facts["archive_mode"] + (", FAILS" if facts["archiving_fails"] else ""),
+        "role": facts["role"],
+        "it may": ", ".join(words for key, words in may.items() if facts[key]) or "nothing of it",
+    }
+    return said | ({"not told": facts["problems"]} if facts["problems"] else {})
 
 
 def _setting(value: Any) -> str | list[str]:

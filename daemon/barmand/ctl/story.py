@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from barmand.ctl.proof_pages import verified
 from barmand.ctl.words import progress_words, size, span, wals
 from barmand.model.errors import WaitTimeout
 
@@ -29,6 +30,10 @@ class Story:
                 self._tell_backup(told["backup"])
             case "problem":
                 self._tell_problem(told["server"], told["error"])
+            case "verification":
+                who = f"{told['server']} {told['backup_id']}"
+                for line in verified(who, told["verification"]):
+                    self._screen.say(line)
             case "warning":
                 about = f"{told['server']}: " if told["server"] else ""
                 self._screen.complain(f"warning: {about}{told['message']}")

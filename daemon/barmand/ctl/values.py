@@ -62,3 +62,18 @@ def folder(text: str) -> str:
         raise argparse.ArgumentTypeError(f"no current folder: {error.strerror}") from error
     except UnicodeError as error:
         raise argparse.ArgumentTypeError("the current folder's path is not UTF-8") from error
+
+
+def end_date(text: str) -> str:
+    """A day, through its end, or a moment; on the caller's own clock unless it names a zone."""
+    from datetime import datetime, timedelta  # noqa: PLC0415 - too slow to load for every command
+
+    try:
+        end = datetime.fromisoformat(text)
+        if len(text) <= len("2027-01-31"):
+            end += timedelta(days=1)
+        return end.astimezone().isoformat()
+    except (ValueError, OverflowError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a date like 2027-01-31 nor a moment like 2027-01-31T18:00"
+        ) from error

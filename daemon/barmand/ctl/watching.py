@@ -6,11 +6,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+GO_ON = ("verify-backup", "generate-manifest")
 ENDED = frozenset({"DONE", "FAILED"})
 
 
 class Watch:
     def __init__(self, method: str, params: dict[str, Any]) -> None:
+        self._method = method
         self._is_backup = method == "backup"
         self._servers: list[str] = params.get("servers", []) if self._is_backup else []
         self._ids: dict[str, str] = {}
@@ -30,6 +32,9 @@ class Watch:
 
     def farewell(self) -> tuple[str, str] | None:
         """Message and hint for Ctrl-C; None where nothing goes on without us that we know of."""
+        if self._method in GO_ON:
+            words = f"stopped watching; {self._method} goes on"
+            return words, "stop it: `barmanctl cancel SERVER BACKUP`; what it comes to is logged"
         asked = [server for server in self._servers if server != "all"]
         running = [
             server for server in dict.fromkeys((*asked, *self._ids)) if server not in self._ended

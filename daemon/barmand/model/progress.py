@@ -14,6 +14,8 @@ class Phase(StrEnum):
     SYNCING = "syncing to disk"
     CLOSING = "closing the last segment"
     WAITING_FOR_WAL = "waiting for WAL"
+    VERIFYING = "verifying"
+    SUMMING = "summing its files"
     RETRYING = "pausing before the next attempt"
 
 

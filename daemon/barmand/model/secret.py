@@ -13,6 +13,7 @@ _SECRET_KEY = re.compile(r"pass(?!file)|secret|scram_", re.IGNORECASE)
 _URI = re.compile(r"\s*postgres(?:ql)?://", re.IGNORECASE)
 # In doubt it hides too much: the password reaches to the last @, even if that one is elsewhere.
 _URI_PASSWORD = re.compile(r"(//[^:@/?]*):.*@", re.DOTALL)
+_URI_SECRET = re.compile(r"//[^:@/?]*:([^@/?]*)@", re.DOTALL)
 _URI_PARAMETER = re.compile(r"([?&])([^=&]*)=([^&]*)")
 
 # key = value, where the value may be quoted and anything in it escaped; or else a stray word.
@@ -46,6 +47,21 @@ class Conninfo:
             )
         return _PAIR.sub(_mask_pair, self._text)
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The passwords in it, as they stand there and as libpq reads them."""
+        if _URI.match(self._text):
+            told = [found[1] for found in _URI_SECRET.finditer(self._text)]
+            told += [
+                found[3]
+                for found in _URI_PARAMETER.finditer(self._text)
+                if _SECRET_KEY.search(unquote(found[2]))
+            ]
+            return frozenset({*told, *map(unquote, told)} - {""})
+        pairs = [found for found in _PAIR.finditer(self._text) if found[1] is not None]
+        told = [found[2] for found in pairs if _SECRET_KEY.search(found[1])]
+        return frozenset({*told, *map(_plain, told)} - {""})
+
     def __str__(self) -> str:
         return self.masked
 
@@ -70,6 +86,12 @@ class Conninfo:
     def __reduce__(self) -> tuple[type["Conninfo"], tuple[str]]:
         """A copy is made through the constructor: a frozen value cannot be filled in later."""
         return Conninfo, (self._text,)
+
+
+def _plain(value: str) -> str:
+    """Without quotes, and with what was escaped in it as it is."""
+    inner = value[1:].removesuffix("'") if value.startswith("'") else value
+    return re.sub(r"\\(.)", r"\1", inner, flags=re.DOTALL)
 
 
 def _mask_pair(match: re.Match[str]) -> str:

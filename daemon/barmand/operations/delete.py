@@ -7,6 +7,7 @@
 5. its facts, its mark, its row
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import structlog
 from barmand.catalog.backups import Backups
 from barmand.model.backup import ACTIVE, Backup, Status
 from barmand.model.errors import Refused, StorageFailed
+from barmand.model.succession import counts
 from barmand.operations.ports import Clock, Stop
 from barmand.operations.prune import Prune
 from barmand.storage import backup_info
@@ -35,10 +37,18 @@ class Delete:
     guard: AbstractContextManager[object]
     now: Clock
 
-    def run(self, backup: Backup, *, actor: str, stop: Stop) -> int:
+    def run(
+        self,
+        backup: Backup,
+        *,
+        actor: str,
+        stop: Stop,
+        still: Callable[[Backup], None] = lambda _backup: None,
+    ) -> int:
         """Delete `backup`; how many segments went with it. Raises Refused.
 
-        A deletion that has begun and could not go on is taken up again.
+        A deletion that has begun and could not go on is taken up again. `still` is asked under the
+        guard, at last, and raises what speaks against it.
         """
         with self.guard:
             backup = self.backups.get(backup.server, backup.id)
@@ -47,6 +57,7 @@ class Delete:
                 raise StorageFailed(f"backup {backup.id} cannot be deleted: {why_not}")
             if backup.status is not Status.DELETING:
                 self._refuse_needed(backup)
+                still(backup)
                 backup = self.backups.move(backup, backup.deleting(), now=self.now(), actor=actor)
         return self.go_on(backup, stop=stop)
 
@@ -77,8 +88,8 @@ class Delete:
         children = [other.id for other in others if other.parent_id == backup.id]
         if children:
             raise Refused(f"{name} is the parent of {', '.join(children)}; delete those first")
-        done = sum(other.status is Status.DONE for other in others)
-        if backup.status is Status.DONE and done < self.minimum_redundancy:
+        done = sum(counts(other) for other in others)
+        if counts(backup) and done < self.minimum_redundancy:
             raise Refused(
                 f"{name} is needed: without it {done} would be DONE, "
                 f"and minimum_redundancy is {self.minimum_redundancy}"
@@ -92,6 +103,6 @@ class Delete:
         lying = " and ".join(str(mark) for mark in marks if mark.exists())
         raise Refused(
             f"{name} is kept ({keep})",
-            hint=f"`barman keep --release {backup.server} {backup.id}` releases it, "
-            f"and so does removing {lying}.",
+            hint=f"`barmanctl keep {backup.server} {backup.id} --release` releases it "
+            f"(its mark is {lying}).",
         )

@@ -259,6 +259,20 @@ class Versioned(Protocol):
     def version(self) -> int: ...
 
 
+class VerifyTool(Versioned, Protocol):
+    """pg_verifybackup, or what stands for it."""
+
+    def verify(
+        self,
+        data: Path,
+        *,
+        ignored: Sequence[str],
+        stop: Stop,
+        on_flaw: Callable[[str, str], None],
+        on_bytes: Callable[[int], None],
+    ) -> None: ...
+
+
 class Method(Protocol):
     """A way to copy a cluster. The copy is whole and synced when it returns."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from barmand.catalog.holds import Holds
+from barmand.catalog.proofs import Proofs
 from barmand.catalog.wal_gaps import WalGaps
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Tablespace
@@ -27,7 +28,7 @@ from barmand.operations.archive import names_of
 from barmand.operations.lay_wal import LayWal
 from barmand.operations.noticed import Noticed
 from barmand.operations.ports import Clock, Report, Seconds, Stop
-from barmand.operations.restore_lacks import NEEDS_UNKNOWN, Lacks, bad_pages
+from barmand.operations.restore_lacks import NEEDS_UNKNOWN, Lacks, bad_pages, found_damaged
 from barmand.operations.restore_plan import Plan
 from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, Archive, archive_in
@@ -57,6 +58,7 @@ class Restore:
     wal_runs: WalRuns
     wal_gaps: WalGaps
     holds: Holds
+    proofs: Proofs
     noticed: Noticed
     forbidden: Sequence[Path]
     now: Clock
@@ -103,8 +105,10 @@ class Restore:
 
     def warnings(self, plan: Plan) -> list[str]:
         """What the restored cluster will lack that its source had, and what it will have of it."""
-        lacks = self._lacks(plan.backup).words(plan.destination.path)
-        return [*lacks, *bad_pages(plan.backup), *_early_end(plan)]
+        backup = plan.backup
+        lacks = self._lacks(backup).words(plan.destination.path)
+        proof = self.proofs.find(backup.server, backup.id)
+        return [*found_damaged(proof), *lacks, *bad_pages(backup), *_early_end(plan)]
 
     def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
         """Carry out `plan`. What fails or is stopped takes away what it has written."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.backup import Backup
+from barmand.model.proof import Proof, Verdict
 from barmand.operations.by_files import FILE_METHODS
 
 NEEDS_UNKNOWN = (
@@ -78,6 +79,15 @@ def bad_pages(backup: Backup) -> list[str]:
     where = f"first block {first.blocks[0]} of {first.path}" if first.blocks else first.path
     words = f"the backup has {count} bad page(s), {where}: the restored cluster will have them too"
     return [f"{words}; an older backup may have them whole"]
+
+
+def found_damaged(proof: Proof | None) -> list[str]:
+    if proof is None or proof.verdict is not Verdict.DAMAGED:
+        return []
+    first = proof.flaws[0]
+    when = f"{proof.at.astimezone():%Y-%m-%d %H:%M %z}"
+    words = f"the backup was found damaged on {when}, with {proof.flaw_count} flaw(s)"
+    return [f"{words}: {first.file}: {first.what}; if another backup will do, take that"]
 
 
 def _folder(file: str, config_file: str | None) -> Path | None:

@@ -2,6 +2,11 @@
 
 import time
 from datetime import datetime
+from pathlib import Path
+
+from barmand.model.clock_watch import Reading
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 def local_now() -> datetime:
@@ -12,3 +17,9 @@ def local_now() -> datetime:
 def monotonic() -> float:
     """Seconds that never go back: for durations."""
     return time.monotonic()
+
+
+def reading() -> Reading:
+    """Both clocks of the machine: the one that is set, and the one that only goes on."""
+    boot = _BOOT.read_text().strip() if _BOOT.exists() else ""
+    return Reading(local_now(), boot, time.clock_gettime(time.CLOCK_BOOTTIME))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, LiteralString
 
 import psycopg
@@ -154,6 +155,11 @@ class Postgres:
             connection.cursor(row_factory=dict_row) as cursor,
         ):
             return Readiness(**(cursor.execute(_READINESS).fetchone() or {}))
+
+    def moment(self) -> datetime:
+        """What its clock shows."""
+        shown: datetime = self.rows("SELECT clock_timestamp()")[0][0]
+        return shown
 
     def slot(self, name: str) -> Slot | None:
         rows = self.rows(_SLOT, name)

@@ -80,14 +80,16 @@ def run(
     stop: Stop,
     environment: Mapping[str, str] | None = None,
     on_line: Callable[[str], None] = lambda _line: None,
+    on_start: Callable[[int], None] = lambda _pid: None,
     grace_seconds: float = GRACE_SECONDS,
 ) -> Finished:
     """Run to the end, or until `stop`: then the whole process group goes, politely first.
 
     Raises Stopped when `stop` ended it, ToolFailed when it could not be started. What it prints
-    goes line by line to `on_line`; only the last lines are kept.
+    goes line by line to `on_line`; only the last lines are kept. `on_start` hears its pid.
     """
     with _started(argv, environment) as process:
+        on_start(process.pid)
         lines = _Lines(on_line)
         if _follow(process, lines, stop):
             _end_group(process, grace_seconds)

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
@@ -28,27 +29,39 @@ def awaited(
 
     Not `tells`: no notes.
     """
-    job = runner.enlist(key)
-    outcome: Future[T] = Future()
+    awaited_for = Awaited(key, runner.enlist(key), work)
+    runner.apart(awaited_for.job, awaited_for.perform)
+    return (yield from awaited_for.followed(runner, tells=tells))
 
-    def perform(job: Job) -> None:
+
+@dataclass(slots=True)
+class Awaited(Generic[T]):
+    """One piece of work, and what comes of it."""
+
+    key: Key
+    job: Job
+    work: Callable[[Job], T]
+    outcome: Future[T] = field(default_factory=Future)
+
+    def perform(self, job: Job) -> None:
         try:
-            outcome.set_result(work(job))
+            self.outcome.set_result(self.work(job))
         except Refused as refusal:  # an answer to its requester; nothing went wrong
-            outcome.set_exception(refusal)
+            self.outcome.set_exception(refusal)
         except Failure as failure:
-            log.error(f"{key.deed} failed", code=failure.kind, error=failure.message)  # noqa: TRY400, G004 - the deed is a constant of ours
-            outcome.set_exception(failure)
+            log.error(f"{self.key.deed} failed", code=failure.kind, error=failure.message)  # noqa: TRY400, G004 - the deed is a constant of ours
+            self.outcome.set_exception(failure)
         except BaseException as error:
-            outcome.set_exception(error)
+            self.outcome.set_exception(error)
             raise
 
-    runner.apart(job, perform)
-    for note in _progress(runner, job, outcome):
-        yield note if tells else None
-    if not outcome.done():
-        raise Stopped(job.stop.reason)
-    return outcome.result()
+    def followed(self, runner: Runner, *, tells: bool = True) -> Generator[AnyNote | None, None, T]:
+        """Notes on its progress, then its result or its failure."""
+        for note in _progress(runner, self.job, self.outcome):
+            yield note if tells else None
+        if not self.outcome.done():
+            raise Stopped(self.job.stop.reason)
+        return self.outcome.result()
 
 
 def _progress(

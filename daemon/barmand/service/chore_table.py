@@ -33,6 +33,11 @@ def _prune(kit: Kit, stop: StopFlag) -> bool:
     return kit.prune.run(stop=stop)
 
 
+def _retention(kit: Kit, stop: StopFlag) -> bool:
+    kit.expire.run(stop=stop, is_current=kit.is_current)
+    return False
+
+
 def _compare(kit: Kit, stop: StopFlag) -> bool:
     kit.accounts.compare(stop.is_set)
     return False
@@ -43,6 +48,8 @@ SERVER_CHORES = (
     Chore(name="archive", deed=_archive),
     # A safety net: a backup that becomes DONE and a deletion ask for it at once.
     Chore(name="prune", deed=_prune, every=timedelta(hours=1)),
+    # Backups that no policy keeps any more, failed ones, keeps that have ended. Likewise.
+    Chore(name="retention", deed=_retention, every=timedelta(hours=1)),
     # Every archived file looked for, whatever the catalogue believes.
     Chore(name="compare", deed=_compare, every=timedelta(days=1), is_seldom=True),
 )

@@ -19,13 +19,16 @@ from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
 from barmand.service.house import House, Kit
+from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
 from barmand.service.processes import Processes
+from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
 from barmand.service.reloaded import reload_reply
 from barmand.service.runner import Job, Key, Runner
-from barmand.service.views import backup_view
+from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
     AnyNote,
@@ -52,6 +55,7 @@ from barmand.wire.messages import (
 )
 from barmand.wire.methods import AnyRequest, OwnRequest
 from barmand.wire.process_messages import ProcessRequest
+from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -83,8 +87,12 @@ class Desk:
             return self.wal.answer_at_the_door(request, self.house, file)
         if isinstance(request, ProcessRequest):
             return iter([self._processes(who).answer(request, self.house, who)])
+        if isinstance(request, KeepRequest):
+            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
+        if isinstance(request, ProofRequest):
+            return ProofDesk(self.runner, self.looking).answer(request, self.house, who)
         return self._answer(request, who)
 
     def _answer(self, request: OwnRequest, who: str) -> Answer:
@@ -185,8 +193,8 @@ class Desk:
         backup, key = self._to_cancel(request)
         self._end(key, f"cancelled by {who}", who)
         backup = self.catalog.backups.get(backup.server, backup.id)
-        keep, progress = keep_known(backup, self.house), self.runner.progress(key)
-        return BackupReply(backup=backup_view(backup, self.catalog, progress, keep=keep))
+        standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
+        return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
     def _processes(self, who: str) -> Processes:
         end = partial(self._end, who=who)
@@ -208,11 +216,14 @@ class Desk:
         return not self.runner.has(key)
 
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or its restore, if that is what runs), else the server's active one."""
+        """The backup named (or what reads it, if that is what runs), else the active one."""
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            key = Key("restore", backup.server, backup.id)
-            return backup, key if self.runner.has(key) else _key(backup)
+            for deed in ("restore", VERIFICATION, MANIFEST):
+                key = Key(deed, backup.server, backup.id)
+                if self.runner.has(key):
+                    return backup, key
+            return backup, _key(backup)
         for backup in self.catalog.backups.of_server(request.server):
             if backup.status in ACTIVE:
                 return backup, _key(backup)

@@ -3,7 +3,7 @@
 Frozen. A reload builds a new house and swaps one reference; running work keeps the old one.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -17,8 +17,12 @@ from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.check import Check
 from barmand.operations.delete import Delete
+from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.forecast import Forecast
+from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
+from barmand.operations.make_manifest import MakeManifest
 from barmand.operations.prune import Prune
 from barmand.operations.push import Push
 from barmand.operations.rebuild import Rebuild
@@ -26,6 +30,7 @@ from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
 from barmand.operations.slots import SlotKeeper
 from barmand.operations.streaming import Streaming
+from barmand.operations.verify import Verify
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.wal_source import WalSource
 from barmand.service.receivers import Source
@@ -58,6 +63,8 @@ class Kit:
     """With its password masked."""
     told_settings: Mapping[str, object]
     """Every option in force, secrets masked."""
+    secrets: frozenset[str] = field(repr=False)
+    """What nobody may see, to be hidden wherever it turns up."""
     host: str
     """The machine whose servers share max_parallel_backups_per_host."""
     order: Order
@@ -72,6 +79,9 @@ class Kit:
     push: Push
     fetch: Fetch
     delete: Delete
+    expire: Expire
+    forecast: Forecast
+    keep: KeepBackup
     prune: Prune
     list_files: ListFiles
     restore: Restore
@@ -80,6 +90,10 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+    verify: Verify
+    make_manifest: MakeManifest
+    is_current: Callable[[], bool]
+    """Is this still what the settings say of the server?"""
 
     @property
     def watched(self) -> tuple[Path, ...]:

@@ -19,11 +19,13 @@ from barmand.model.finding import Finding
 from barmand.model.naming import find
 from barmand.model.progress import Progress
 from barmand.model.retention import Keep
+from barmand.model.verdict import Verdict
 from barmand.outside.clock import local_now
 from barmand.service.house import House, Kit
+from barmand.service.live_facts import live_facts
 from barmand.service.receivers import Receivers
 from barmand.service.runner import Key, Runner
-from barmand.service.views import KnownWal, backup_view, gap_view, receiver_view
+from barmand.service.views import KnownWal, Standing, backup_view, gap_view, receiver_view
 from barmand.storage.keep_marks import keep_of
 from barmand.wire.messages import (
     PROTOCOL_VERSION,
@@ -103,10 +105,14 @@ class Looking:
         self._demand_known(servers, house)
         views: list[BackupView] = []
         for server in dict.fromkeys(servers):
-            wal = KnownWal.of(self.catalog, server)
+            wal, judged = KnownWal.of(self.catalog, server), verdicts_known(server, house)
             views += [
                 backup_view(
-                    backup, self.catalog, self._progress(backup), wal, keep_known(backup, house)
+                    backup,
+                    self.catalog,
+                    self._progress(backup),
+                    wal,
+                    Standing(keep_known(backup, house), judged.get(backup.id)),
                 )
                 for backup in reversed(self.catalog.backups.of_server(server))
             ]
@@ -126,8 +132,9 @@ class Looking:
                 )
 
     def view(self, backup: Backup, house: House) -> BackupView:
-        keep = keep_known(backup, house)
-        return backup_view(backup, self.catalog, self._progress(backup), keep=keep)
+        verdict = verdicts_known(backup.server, house).get(backup.id)
+        standing = Standing(keep_known(backup, house), verdict)
+        return backup_view(backup, self.catalog, self._progress(backup), standing=standing)
 
     def _progress(self, backup: Backup) -> Progress | None:
         return self.runner.progress(Key("backup", backup.server, backup.id))
@@ -152,10 +159,14 @@ class Looking:
     def _show_servers(self, request: ShowServers, house: House) -> Reply:
         servers = self.expand(request.servers, house)
         self._demand_known(servers, house)
+        live = live_facts(servers, house) if request.live else {}
         details: list[ServerDetails] = []
         for server in servers:
             view = _server_view(server, house)
             kit = house.kits.get(server)
+            facts, problem = live.get(server, (None, None))
+            last_wal = self.catalog.wal_runs.last_archived(server)
+            done = _ids(self.catalog.backups.of_server(server), Status.DONE)
             details.append(
                 ServerDetails(
                     server=server,
@@ -163,6 +174,11 @@ class Looking:
                     problems=view.problems,
                     settings=dict(kit.told_settings) if kit else {},
                     system_id=self.catalog.servers.system_id(server),
+                    backup_directory=view.backup_directory,
+                    done_backups=len(done),
+                    last_archived_wal=last_wal.name if last_wal else None,
+                    facts=facts,
+                    facts_problem=problem,
                 )
             )
         return ServerDetailsReply(servers=details)
@@ -241,6 +257,16 @@ def keep_known(backup: Backup, house: House) -> Keep | None:
         return None if kit is None else keep_of(kit.layout, backup.id)
     except StorageFailed:
         return None
+
+
+def verdicts_known(server: str, house: House) -> dict[str, Verdict]:
+    """By id; nothing of a server that is not configured, or whose marks cannot be read."""
+    kit = house.kits.get(server)
+    try:
+        found = () if kit is None else kit.expire.judging.verdicts()
+    except StorageFailed:
+        return {}
+    return {verdict.backup.id: verdict for verdict in found}
 
 
 def _ids(backups: Sequence[Backup], status: Status) -> list[str]:

@@ -1,10 +1,9 @@
-"""What is told of the house: what a reload changed, what is wrong with it, what it is at."""
+"""What is told of the house: what a reload changed, and what is wrong with it."""
 
 import structlog
 
 from barmand.model.changes import OptionChange
 from barmand.service.house import House
-from barmand.service.runner import Runner
 from barmand.wire.messages import OptionChangeView, ReloadReply, ServerChangeView
 
 log = structlog.get_logger()
@@ -63,19 +62,3 @@ def tell_problems(house: House) -> None:
         log.warning("settings", warning=warning)
     for problem in house.problems:
         log.error("settings", problem=problem)
-
-
-def status_line(runner: Runner, servers: int) -> str:
-    """For `systemctl status`."""
-    under_way = [
-        f"{key.deed} {key.server} {key.backup_id}: {progress.phase.value}"
-        + (
-            f" {progress.bytes_done * 100 // progress.bytes_total}%"
-            if progress.bytes_done is not None and progress.bytes_total
-            else ""
-        )
-        for key, progress in runner.all_progress()
-    ]
-    queued = runner.queued()
-    more = [f"{queued} queued"] if queued else []
-    return "; ".join([*under_way, *more]) or f"{servers} servers, nothing under way"

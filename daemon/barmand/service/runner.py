@@ -1,7 +1,8 @@
 """The one door through which work starts.
 
-Two kinds: jobs (backups, restores), each with a stop of its own; and chores (archiving passes,
-polls), in lanes of their own so that WAL never queues behind a copy, nor behind another server.
+Two kinds: jobs (backups, restores, verifications), each with a stop of its own; and chores
+(archiving passes, polls), in lanes of their own so that WAL never queues behind a copy, nor behind
+another server.
 """
 
 import threading
@@ -49,6 +50,10 @@ class Job:
     phase_since: float = 0.0
 
 
+READINGS = Limits(total=2, per_host=1)
+"""Verifications and the like: two servers' at a time, so that a hung disk stops no other's."""
+
+
 class Runner:
     def __init__(self, limits: Limits) -> None:
         self._lock = threading.Lock()
@@ -57,6 +62,7 @@ class Runner:
         self._threads: set[threading.Thread] = set()
         self._queue: Queue[Key, tuple[Job, Callable[[Job], None]]] = Queue(limits)
         self._lanes = Lanes(_do_chore)
+        self._readings: Queue[Key, tuple[Job, Callable[[Job], None]]] = Queue(READINGS)
         self.stopping = StopFlag()
         self.has_left_work_behind = False
 
@@ -87,6 +93,17 @@ class Runner:
         with self._lock:
             self._queue.limits = limits
             self._begin_queued()
+
+    def queue_reading(self, job: Job, work: Callable[[Job], None]) -> None:
+        """Perform a job that reads a whole backup: a few at a time, in a queue of their own."""
+        with self._lock:
+            if not self.stopping.is_set():
+                if not job.is_withdrawn:
+                    host = request = job.key.server
+                    self._readings.put(job.key, host, request, (job, work))
+                    self._begin_queued()
+                return
+        self.perform(job, work)
 
     def perform(self, job: Job, work: Callable[[Job], None]) -> None:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
@@ -171,12 +188,13 @@ class Runner:
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
             self._queue.drop(job.key)
+            self._readings.drop(job.key)
             self._begin_queued()
             self._ended.notify_all()
 
     def _begin_queued(self) -> None:
         if not self.stopping.is_set():
-            for job, work in self._queue.begin():
+            for job, work in (*self._queue.begin(), *self._readings.begin()):
                 self._start(job, work)
 
     # ----------------------------------------------------------------------------------- chores
@@ -224,7 +242,7 @@ class Runner:
             self.stopping.stop(reason)
             for job in self._jobs.values():
                 job.stop.stop(reason)
-            left = self._queue.empty()
+            left = [*self._queue.empty(), *self._readings.empty()]
         self._lanes.close()
         for job, work in left:  # they end at once: their stop is set
             self.perform(job, work)

@@ -8,7 +8,9 @@ from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
 from barmand.model.errors import exit_code_of
 from barmand.model.gap import Gap, Reach
 from barmand.model.progress import Progress
+from barmand.model.proof import Proof
 from barmand.model.retention import Keep
+from barmand.model.verdict import Verdict
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic
@@ -17,14 +19,18 @@ from barmand.wire.messages import (
     BackupView,
     DamageView,
     ErrorView,
+    FlawView,
     GapView,
     ProgressView,
     QueuedView,
     ReceiverView,
     TablespaceView,
+    VerificationView,
 )
 
 MOST_MISSING = 1000
+MOST_FLAWS = 100
+"""With a backup; its verification itself tells more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,20 @@ class KnownWal:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Whether a backup stays, as far as it was asked."""
+
+    keep: Keep | None = None
+    verdict: Verdict | None = None
+
+
 def backup_view(
     backup: Backup,
     catalog: Catalog,
     progress: Progress | None,
     wal: KnownWal | None = None,
-    keep: Keep | None = None,
+    standing: Standing = Standing(),
 ) -> BackupView:
     """One backup; its missing segments are counted only while it waits for them."""
     cluster, copied = backup.cluster, backup.copied
@@ -54,6 +68,8 @@ def backup_view(
     gaps = _gaps(backup, wal.runs)
     size = cluster.segment_size if cluster else 0
     needed = backup.needed()
+    keep, verdict = standing.keep, standing.verdict
+    kept = None if verdict is None else verdict.kept
     reach = Reach.of(backup) if backup.status in RESTORABLE else None
     return BackupView(
         server=backup.server,
@@ -89,6 +105,10 @@ def backup_view(
         ],
         parent_backup_id=backup.parent_id,
         keep=None if keep is None else keep.value,
+        keep_reason=None if kept is None else kept.reason,
+        keep_until=None if kept is None else _utc(kept.until),
+        retention=None if verdict is None else verdict.word.value,
+        retention_why=None if verdict is None else verdict.why,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
         wal_gaps=[
@@ -100,8 +120,29 @@ def backup_view(
             DamageView(path=each.path, blocks=list(each.blocks))
             for each in (copied.damages if copied else ())
         ],
+        verification=_verification(catalog, backup),
         progress=None if progress is None else progress_view(progress),
         error=None if backup.reason is None else reason_view(backup.reason),
+    )
+
+
+def _verification(catalog: Catalog, backup: Backup) -> VerificationView | None:
+    proof = catalog.proofs.find(backup.server, backup.id)
+    return None if proof is None else verification_view(proof, most=MOST_FLAWS)
+
+
+def verification_view(proof: Proof, *, most: int | None = None) -> VerificationView:
+    return VerificationView(
+        verified_at=proof.at.astimezone(UTC),
+        verdict=proof.verdict.value,
+        flaw_count=proof.flaw_count,
+        flaws=[
+            FlawView(file=each.file, what=each.what, blocks=list(each.blocks))
+            for each in proof.flaws[:most]
+        ],
+        notes=list(proof.notes),
+        bytes_read=proof.bytes_read,
+        seconds=proof.seconds,
     )
 
 

@@ -35,6 +35,7 @@ from barmand.settings.values import (
     Folders,
     GroupName,
     Kind,
+    Retention,
     Schedule,
     Seconds,
     SlotName,
@@ -95,6 +96,12 @@ class WalRetention(StrEnum):
     """Barman's one word for it."""
 
     MAIN = "main"
+
+
+class RetentionMode(StrEnum):
+    """Barman's one word for it."""
+
+    AUTO = "auto"
 
 
 class CreateSlot(StrEnum):
@@ -335,6 +342,26 @@ class ServerSettings:
     minimum_redundancy: Annotated[
         int, whole(0, 1_000_000), Doc("Backups that deletion must leave.")
     ] = 0
+    retention_policy: Annotated[
+        Retention | None,
+        Doc(
+            "Which backups stay: the newest n, or those from which every moment of the last days, "
+            "weeks or months (31 days) can be recovered. The others go by themselves. None: all "
+            "stay."
+        ),
+    ] = None
+    retention_policy_mode: Annotated[
+        RetentionMode,
+        choice(RetentionMode),
+        Doc("With auto, the only one there is, barmand carries the policy out by itself."),
+    ] = RetentionMode.AUTO
+    failed_backup_maximum_age: Annotated[
+        Span | None,
+        Doc(
+            "barmand only: a backup that failed is deleted after this time, with or without a "
+            "policy; the last one stays until another is DONE. Without a value, never."
+        ),
+    ] = timedelta(days=30)
 
     max_incoming_wals_queue: Annotated[
         Annotated[int, whole(0, 1_000_000)] | None,
@@ -509,7 +536,6 @@ _HOOKS = {
     for retry in ("", "_retry")
 }
 _OWN_FILTERS = "filters of your own are not run"
-_NO_PRUNING = "no backup is deleted by itself yet"
 _NO_AGE_CHECK = "the check does not look at the age and size of backups yet"
 _BY_SYSTEMD = "the service manager decides this for a daemon"
 _NO_LOCKS = "one daemon needs no lock files"
@@ -553,8 +579,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "custom_compression_magic": NotCarried(_OWN_FILTERS),
     "custom_decompression_filter": NotCarried(_OWN_FILTERS),
     # keeping
-    "retention_policy": NotCarried(_NO_PRUNING, _except("none")),
-    "retention_policy_mode": NotCarried(_NO_PRUNING, _except("auto")),
     "last_backup_maximum_age": NotCarried(_NO_AGE_CHECK),
     "last_backup_minimum_size": NotCarried(_NO_AGE_CHECK),
     # restoring

@@ -10,6 +10,7 @@ from typing import Any
 from barmand.model.compression import Compression
 from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.model.packing import Packer, packing_of
+from barmand.model.retention_policy import Redundancy
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     NOT_CARRIED,
@@ -134,6 +135,7 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
     _judge_compression(server)
     _judge_packing(server)
     _judge_archivers(server)
+    _judge_retention(server)
     return server
 
 
@@ -249,6 +251,15 @@ def _judge_archivers(server: Section) -> None:
         server.warn("archiver", "is taken as on, because streaming_archiver is off as well")
     if is_streaming and "slot_name" in values and values["slot_name"] is None:
         server.warn("slot_name", "is not set: WAL can be lost while the receiver is away")
+
+
+def _judge_retention(server: Section) -> None:
+    policy, least = server.values.get("retention_policy"), server.values.get("minimum_redundancy")
+    if isinstance(policy, Redundancy) and least is not None and least > policy.count:
+        server.warn(
+            "minimum_redundancy",
+            f"{least} is more than retention_policy = {policy} keeps: the newest {least} stay",
+        )
 
 
 # ------------------------------------------------------------------------------------- all together

@@ -14,6 +14,7 @@ from typing import Annotated
 from barmand.model.calendar import CronSchedule
 from barmand.model.order import TablespaceLimit
 from barmand.model.packing import HIGHEST_LEVEL, LOWEST_LEVEL, Effort, Level
+from barmand.model.retention_policy import RetentionPolicy, parse_policy
 from barmand.model.secret import Conninfo
 
 TRUE = frozenset({"on", "true", "yes", "1"})
@@ -187,6 +188,10 @@ Seconds = Annotated[int, seconds()]
 Span = Annotated[timedelta, Kind("time span like 90m, 6h, 1d or 2 HOURS", _span)]
 Schedule = Annotated[
     CronSchedule, Kind("five cron fields, or @daily and the like", CronSchedule.parse)
+]
+Retention = Annotated[
+    RetentionPolicy,
+    Kind("REDUNDANCY n, RECOVERY WINDOW OF n DAYS|WEEKS|MONTHS, or none", parse_policy),
 ]
 SlotName = Annotated[str, matching(_SLOT, "1 to 63 of a-z, 0-9 and _")]
 ApplicationName = Annotated[str, matching(_APPLICATION, "1 to 63 printable ASCII characters")]

@@ -75,7 +75,12 @@ def mark_deleting(layout: Layout, backup_id: str) -> None:
 
 def forget(layout: Layout, backup_id: str) -> None:
     """Take its facts away. The mark goes last: until then, whoever finds the rest deletes on."""
-    for path in (layout.info(backup_id), layout.old_info(backup_id), layout.card(backup_id)):
+    for path in (
+        layout.info(backup_id),
+        layout.old_info(backup_id),
+        layout.card(backup_id),
+        layout.keep_card(backup_id),
+    ):
         remove_file(path)
     remove_file(layout.delete_mark(backup_id))
 

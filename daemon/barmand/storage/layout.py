@@ -63,8 +63,12 @@ class Layout:
         return self.meta / f"{_proved(backup_id)}-delete_this"
 
     def keep_mark(self, backup_id: str) -> Path:
-        """Barman's annotation of a backup that is to stay; only looked for."""
+        """Barman's annotation of a backup that is to stay."""
         return self.meta / f"{_proved(backup_id)}-keep"
+
+    def keep_card(self, backup_id: str) -> Path:
+        """What was said of that annotation, and Barman has no room for."""
+        return self.meta / f"{_proved(backup_id)}-barmand-keep.json"
 
     def old_keep_mark(self, backup_id: str) -> Path:
         """Where Barman before 3.13.2 kept it; Barman still reads it there."""

@@ -81,6 +81,37 @@ class Archive:
             _dress(target, member, owner)
         return total
 
+    def look_through(
+        self,
+        see: Callable[[str, Iterator[bytes]], None],
+        stop: Stop,
+        progress: Callable[[int], None],
+    ) -> None:
+        """Show `see` each file and its bytes, in order, to the archive's end; nothing is written.
+
+        `progress` counts the packed bytes. Raises StorageFailed for an archive that is damaged.
+        """
+        with self._opened() as opened:
+            for member, content in opened.members():
+                self._place(member)
+                heed(stop, "reading", self.path)
+                if content is not None:
+                    see(member.name, self._pieces(content, opened, stop, progress))
+            opened.read_to_the_end()
+            progress(opened.packed_since())
+
+    def _pieces(
+        self,
+        content: IO[bytes],
+        opened: "_Opened",
+        stop: Stop,
+        progress: Callable[[int], None],
+    ) -> Iterator[bytes]:
+        while piece := content.read(_PIECE_BYTES):
+            heed(stop, "reading", self.path)
+            yield piece
+            progress(opened.packed_since())
+
     def _place(self, member: tarfile.TarInfo) -> PurePosixPath:
         place = PurePosixPath(member.name)
         if place.is_absolute() or ".." in place.parts:

@@ -25,12 +25,17 @@ _BASES = np.array(
 """Where the sums begin: checksumBaseOffsets."""
 
 
-def judge(data: bytes | bytearray | memoryview, first_block: int, start_lsn: int) -> list[int]:
+def judge(
+    data: bytes | bytearray | memoryview,
+    first_block: int,
+    start_lsn: int,
+    end_lsn: int | None = None,
+) -> list[int]:
     """Indexes of the whole pages in `data` whose checksum is wrong.
 
     `first_block` is the first page's block number in its relation's fork. A page that was never
     used is fine; one whose LSN is not before `start_lsn` was written during the backup: its WAL
-    makes it whole, torn or not.
+    makes it whole, torn or not. Not so where its LSN is behind `end_lsn`, the end of the backup.
     """
     count = len(data) // PAGE_BYTES
     if not count:
@@ -43,7 +48,10 @@ def judge(data: bytes | bytearray | memoryview, first_block: int, start_lsn: int
     if not wrong.any():
         return []
     lsn = (words[:, 0].astype(np.uint64) << np.uint64(32)) | words[:, 1]
-    return [int(index) for index in np.flatnonzero(wrong & (lsn < np.uint64(start_lsn)))]
+    is_told = lsn < np.uint64(start_lsn)
+    if end_lsn is not None:
+        is_told |= lsn > np.uint64(end_lsn)
+    return [int(index) for index in np.flatnonzero(wrong & is_told)]
 
 
 def _checksums(words: NDArray[np.uint32], blocks: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -92,8 +92,17 @@ class Promises:
             self._waiting[following[0]] = following[1]
         return self._waiting.pop(path)
 
+    def each(self) -> Iterator[tuple[str, Promise]]:
+        """All of them in the manifest's order, for who takes none; nothing is held in memory."""
+        return self._files
+
+    def left(self) -> Iterator[str]:
+        """The paths that nobody took, once all that is there was looked at."""
+        yield from self._waiting
+        yield from (path for path, _ in self._files)
+
     def demand_all_taken(self) -> None:
-        for path in (*self._waiting, *(path for path, _ in self._files)):
+        for path in self.left():
             raise StorageFailed(
                 f"the backup is damaged: {path}, named by {self._manifest}, is not in it"
             )
@@ -104,12 +113,19 @@ def promised(data: Path) -> Iterator[Promises]:
     """By the manifest in `data`; without one (before PostgreSQL 13) nothing is promised."""
     manifest = data / NAME
     if not manifest.exists():
-        yield Promises(manifest, iter(()))
+        with nothing_promised(data) as none:
+            yield none
         return
     if not is_whole(manifest):
         raise StorageFailed(f"{manifest} is damaged: it does not have the checksum that it names")
     with at_the_disk("read", manifest), manifest.open(encoding="utf-8") as lines:
         yield Promises(manifest, (_promise(line) for line in lines if _FILE.match(line)))
+
+
+@contextmanager
+def nothing_promised(data: Path) -> Iterator[Promises]:
+    """Whatever the manifest in `data` says: it is not to be believed."""
+    yield Promises(data / NAME, iter(()))
 
 
 def is_whole(manifest: Path) -> bool:

@@ -41,7 +41,7 @@ def tree_size(path: Path) -> tuple[int, int]:
     """Bytes of all regular files, and of those that have no other hard link."""
     total = alone = 0
     with at_the_disk("measure", path):
-        for entry in _entries(path):
+        for entry in entries(path):
             facts = entry.stat(follow_symlinks=False)
             if stat.S_ISREG(facts.st_mode):
                 total += facts.st_size
@@ -63,7 +63,7 @@ def remove_tree(path: Path, stop: Stop | None) -> None:
 
 def files_below(root: Path) -> Iterator[Path]:
     """Each file and symlink, one by one; a symlink to a directory is neither."""
-    return (Path(entry.path) for entry in _entries(root) if not entry.is_dir())
+    return (Path(entry.path) for entry in entries(root) if not entry.is_dir())
 
 
 def copy_tree(
@@ -81,7 +81,7 @@ def copy_tree(
     folders = [(source, destination)]
     with at_the_disk("make directory", destination):
         destination.mkdir(0o700, exist_ok=True)
-    for entry in _entries(source):
+    for entry in entries(source):
         heed(stop, "copying", source)
         original = Path(entry.path)
         target = destination / original.relative_to(source)
@@ -125,7 +125,7 @@ def _empty(directory: Path, stop: Stop | None) -> None:
     """Take everything below away; a directory whose mode forbids it is opened up first."""
     folders: list[Path] = []
     _open_up(directory)
-    for entry in _entries(directory):
+    for entry in entries(directory):
         heed(stop, "removing", directory)
         path = Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
@@ -151,7 +151,7 @@ def _sync_file_systems(path: Path) -> None:
 
 def _sync_each(path: Path) -> None:
     with at_the_disk("sync", path):
-        for entry in _entries(path):
+        for entry in entries(path):
             if entry.is_file(follow_symlinks=False):
                 with open_regular(Path(entry.path)) as file:
                     os.fsync(file)
@@ -161,11 +161,11 @@ def _sync_each(path: Path) -> None:
 
 
 def _folders(path: Path) -> Iterator[Path]:
-    inside = (Path(entry.path) for entry in _entries(path) if entry.is_dir(follow_symlinks=False))
+    inside = (Path(entry.path) for entry in entries(path) if entry.is_dir(follow_symlinks=False))
     return chain([path], inside)
 
 
-def _entries(root: Path) -> Iterator[os.DirEntry[str]]:
+def entries(root: Path) -> Iterator[os.DirEntry[str]]:
     """Everything below `root`, a directory before its content."""
     pending = [os.fspath(root)]
     while pending:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -113,6 +114,11 @@ def error_view(error: BaseException) -> ErrorView:
         message=f"unexpected {type(error).__name__}",
         hint="This is a fault of barmand; its journal has the traceback.",
     )
+
+
+def plain(value: object) -> Any:
+    """What JSON would hold of it."""
+    return msgspec.to_builtins(value)
 
 
 def _utf8(text: str) -> str:

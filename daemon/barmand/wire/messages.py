@@ -88,6 +88,30 @@ class DamageView(Struct, frozen=True, kw_only=True):
     blocks: list[int]
 
 
+class FlawView(Struct, frozen=True, kw_only=True):
+    """What is wrong with one file of a backup; `blocks` where it is known which."""
+
+    file: str
+    what: str
+    blocks: list[int]
+
+
+class VerificationView(Struct, frozen=True, kw_only=True):
+    """What a look through a whole backup came to; `verdict`: whole, incomplete or damaged.
+
+    `flaws` names at most 1,000 (100 where it is shown with its backup); `flaw_count` counts all.
+    """
+
+    verified_at: datetime
+    verdict: str
+    flaw_count: int
+    flaws: list[FlawView]
+    notes: list[str]
+    """What could not be proved, and how it was looked at."""
+    bytes_read: int
+    seconds: float
+
+
 class GapView(Struct, frozen=True, kw_only=True):
     """Missing WAL; `state`: open, acknowledged, healed or obsolete (nothing older is kept)."""
 
@@ -144,11 +168,20 @@ class BackupView(Struct, frozen=True, kw_only=True):
     keep: str | None
     """Barman's mark: full or standalone; null where there is none, and while a backup is followed.
     """
+    keep_reason: str | None
+    keep_until: datetime | None
+    retention: str | None
+    """Barman's word: VALID, OBSOLETE, OBSOLETE*, KEEP:FULL, KEEP:STANDALONE or -; null where it is
+    not judged, as while a backup is followed. `retention` the command tells why.
+    """
+    retention_why: str | None
     missing_wals: list[str] | None
     missing_wal_count: int | None
     wal_gaps: list[GapView]
     """Missing WAL that a replay of this backup would come to."""
     damages: list[DamageView]
+    verification: VerificationView | None
+    """The last one; null for a backup that was never verified."""
     progress: ProgressView | None
     error: ErrorView | None
 
@@ -388,14 +421,50 @@ class ListServers(Request, frozen=True, kw_only=True):
     result = ServersReply
 
 
+class ServerFacts(Struct, frozen=True, kw_only=True):
+    """What PostgreSQL tells of itself at this moment; null is what it did not tell."""
+
+    postgres_version: int
+    postgres_release: str
+    is_standby: bool
+    current_lsn: str | None
+    current_wal: str | None
+    timeline: int | None
+    system_id: str | None
+    data_directory: str | None
+    config_file: str | None
+    hba_file: str | None
+    ident_file: str | None
+    cluster_size_bytes: int | None
+    wal_segment_size_bytes: int | None
+    data_checksums: str | None
+    tablespaces: list[TablespaceView]
+    wal_level: str
+    archive_mode: str
+    archiving_fails: bool
+    role: str
+    reads_settings: bool
+    switches_wal: bool
+    starts_backups: bool
+    problems: list[str]
+
+
 class ServerDetails(Struct, frozen=True, kw_only=True):
-    """`settings` has every option in force, passwords masked."""
+    """`settings` has every option in force, passwords masked.
+
+    `facts` is null where PostgreSQL was not asked or did not answer; then `facts_problem` says why.
+    """
 
     server: str
     state: str
     problems: list[str]
     settings: dict[str, Any]
     system_id: str | None
+    backup_directory: str | None
+    done_backups: int
+    last_archived_wal: str | None
+    facts: ServerFacts | None
+    facts_problem: str | None
 
 
 class ServerDetailsReply(Reply, frozen=True, kw_only=True):
@@ -406,6 +475,8 @@ class ShowServers(Request, frozen=True, kw_only=True):
     method = "show-servers"
     is_look = True
     result = ServerDetailsReply
+    live: bool = True
+    """Ask PostgreSQL too."""
     servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
 
 
@@ -492,5 +563,14 @@ class FilesNote(Note, frozen=True, kw_only=True):
     paths: list[str]
 
 
-AnyNote = ProgressNote | BackupNote | ProblemNote | WarningNote | FilesNote
+class VerificationNote(Note, frozen=True, kw_only=True):
+    """One of several backups is verified."""
+
+    method = "verification"
+    server: str
+    backup_id: str
+    verification: VerificationView
+
+
+AnyNote = ProgressNote | BackupNote | ProblemNote | WarningNote | FilesNote | VerificationNote
 NOTES: tuple[type[AnyNote], ...] = AnyNote.__args__

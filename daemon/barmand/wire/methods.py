@@ -1,6 +1,7 @@
 """Every request there is, by its method's name."""
 
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
@@ -17,6 +18,7 @@ from barmand.wire.messages import (
     StartBackup,
 )
 from barmand.wire.process_messages import ProcessRequest
+from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -37,6 +39,14 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest | ProcessRequest
+AnyRequest = (
+    OwnRequest
+    | WalRequest
+    | StreamRequest
+    | DoorRequest
+    | KeepRequest
+    | ProofRequest
+    | ProcessRequest
+)
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}

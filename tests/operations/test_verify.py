@@ -1,0 +1,376 @@
+"""Backups of real clusters, of each kind, looked through: whole, or each damage named."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from barmand.catalog.proofs import DAMAGED
+from barmand.model.backup import Backup
+from barmand.model.errors import Refused, Stopped, StorageFailed, ToolFailed
+from barmand.model.order import Checksums
+from barmand.model.proof import Flaw, Proof, Verdict
+from barmand.model.recovery import Target
+from barmand.service.stopping import StopFlag
+from barmand.storage import facts_proof
+from barmand.storage.findings import Findings
+from support.damaging import DAMAGES, damaged, gone
+from support.housed import Housed, Told, housed
+from support.postgres import Cluster, Clusters, Template, give_to_postgres, run
+
+KINDS: dict[str, dict[str, object]] = {
+    "plain": {},
+    "packed": {"backup_compression": "zstd", "compression": "zstd"},
+    "files": {"backup_method": "local", "autogenerate_manifest": "on"},
+    "bare": {"backup_method": "local", "autogenerate_manifest": "off"},
+}
+"""pg_basebackup's plain files, its archives; files that we copied, with and without manifest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One backup of its kind."""
+
+    bench: Housed
+    backup: Backup
+
+    def verify(self) -> Proof:
+        return self.bench.kit.verify.run(
+            self.backup, actor="tester", stop=StopFlag(), report=Told()
+        )
+
+    @property
+    def data(self) -> Path:
+        return self.bench.data(self.backup)
+
+    @property
+    def space(self) -> Path:
+        assert self.backup.cluster is not None
+        (space,) = self.backup.cluster.tablespaces
+        return self.bench.layout.tablespace(self.backup.id, space.oid)
+
+    @property
+    def wal(self) -> Path:
+        needed, cluster = self.backup.needed(), self.backup.cluster
+        assert needed is not None
+        assert cluster is not None
+        segment = next(needed.segments()).name(cluster.segment_size)
+        return self.bench.layout.wal(segment)
+
+    def assert_named(self, path: Path) -> Proof:
+        proof = self.verify()
+        assert proof.verdict is Verdict.DAMAGED
+        assert any(flaw.file.startswith(str(path)) for flaw in proof.flaws), proof.flaws
+        return proof
+
+
+@pytest.fixture(scope="module")
+def source(session_folder: Path, bindir: Path) -> Iterator[Cluster]:
+    """A table in a tablespace, and one beside it."""
+    home = Path(tempfile.mkdtemp(prefix="", dir=session_folder))
+    give_to_postgres(home)
+    made = Clusters(Template(bindir, session_folder), home)
+    try:
+        cluster = made.make(archive_mode="on", archive_command="true")
+        location = home / "space"
+        location.mkdir()
+        give_to_postgres(location)
+        cluster.psql(f"CREATE TABLESPACE fast LOCATION '{location}'")
+        cluster.psql("CREATE TABLE moved TABLESPACE fast AS SELECT g FROM generate_series(1, 9) g")
+        cluster.psql("CREATE TABLE here AS SELECT g FROM generate_series(1, 5000) g; CHECKPOINT")
+        yield cluster
+    finally:
+        made.discard()
+        shutil.rmtree(home)
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Takes a backup of a kind when it is first asked for."""
+
+    cluster: Cluster
+    folder: Path
+    open_ones: ExitStack
+    known: dict[str, Kept]
+
+    def __getitem__(self, kind: str) -> Kept:
+        if kind not in self.known:
+            folder = Path(tempfile.mkdtemp(prefix="", dir=self.folder))
+            self.open_ones.callback(shutil.rmtree, folder)
+            bench = self.open_ones.enter_context(housed(self.cluster, folder, **KINDS[kind]))
+            self.known[kind] = Kept(bench, bench.take())
+        return self.known[kind]
+
+
+@pytest.fixture(scope="module")
+def kept(source: Cluster, session_folder: Path) -> Iterator[Keeper]:
+    with ExitStack() as open_ones:
+        yield Keeper(source, session_folder, open_ones, {})
+
+
+@pytest.fixture(params=KINDS)
+def each(request: pytest.FixtureRequest, kept: Keeper) -> Kept:
+    return kept[request.param]
+
+
+def table(kept: Kept) -> Path:
+    return kept.data / kept.bench.cluster.psql("SELECT pg_relation_filepath('here')")
+
+
+def moved(kept: Kept) -> Path:
+    return next(path for path in sorted(kept.space.rglob("*")) if path.is_file())
+
+
+# -------------------------------------------------------------------------------------- every kind
+
+
+def test_what_was_just_taken_is_whole(each: Kept) -> None:
+    proof = each.verify()
+    assert (proof.verdict, proof.flaws) == (Verdict.WHOLE, ())
+    assert each.backup.copied is not None
+    assert proof.bytes_read >= each.backup.copied.size
+    assert each.bench.catalog.proofs.find("main", each.backup.id) == proof
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("kind", ["plain", "packed"])
+def test_a_damaged_segment_is_named(kept: Keeper, kind: str, how: str) -> None:
+    one = kept[kind]
+    with damaged(one.wal, how):
+        one.assert_named(one.wal)
+    healed(one)
+
+
+def test_a_segment_that_is_gone_is_named_and_makes_a_gap(kept: Keeper) -> None:
+    one = kept["plain"]
+    with gone(one.wal):
+        proof = one.assert_named(one.wal)
+        assert "is missing" in {flaw.what for flaw in proof.flaws}
+        assert one.bench.catalog.wal_gaps.of_server("main")
+    healed(one)
+    assert one.verify().verdict is Verdict.WHOLE
+
+
+def test_no_byte_of_the_facts_changes_unseen(kept: Keeper) -> None:
+    one = kept["plain"]
+    layout = one.bench.layout
+    assert facts_of(one) == ()
+    for place in (layout.info(one.backup.id), layout.card(one.backup.id)):
+        for how in ("truncated", "extended"):
+            with damaged(place, how):
+                assert {flaw.file for flaw in facts_of(one)} == {str(place)}
+        for at in range(0, len(place.read_bytes()), 3):
+            with damaged(place, "flipped", at=at):
+                found = {flaw.file for flaw in facts_of(one)}
+                near = place.read_bytes()[max(0, at - 20) : at + 20]
+                assert found == {str(place)}, f"byte {at}: {near!r}"
+
+
+def healed(one: Kept) -> None:
+    """What was given back to the archive is known again."""
+    one.bench.kit.rebuild.run()
+    one.bench.kit.accounts.compare(lambda: False)
+
+
+def facts_of(one: Kept) -> tuple[Flaw, ...]:
+    found = Findings()
+    facts_proof.compare(one.bench.layout, one.backup, found)
+    return found.flaws
+
+
+def test_facts_that_are_gone_are_named(kept: Keeper) -> None:
+    one = kept["plain"]
+    with gone(one.bench.layout.info(one.backup.id)) as path:
+        one.assert_named(path)
+
+
+def test_the_damage_is_remembered_and_a_restore_warns(each: Kept, tmp_path: Path) -> None:
+    info = each.bench.layout.info(each.backup.id)
+    with damaged(info, "extended"):
+        each.verify()
+    kit, spaces = each.bench.kit, {"fast": str(tmp_path / "fast")}
+    plan = kit.restore.plan(each.backup, tmp_path / "new", Target.IMMEDIATE, spaces)
+    assert any(str(info) in words for words in kit.restore.warnings(plan))
+    events = each.bench.catalog.events.of_server("main")
+    assert DAMAGED in {event.kind for event in events if event.backup_id == each.backup.id}
+    each.verify()
+    assert not any(str(info) in words for words in kit.restore.warnings(plan))
+
+
+# ------------------------------------------------------------------------------------ plain files
+
+
+PLAIN = ("plain", "files", "bare")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_damaged_file_is_named(kept: Keeper, kind: str, how: str) -> None:
+    one = kept[kind]
+    with damaged(table(one), how) as path:
+        proof = one.assert_named(path)
+        if how == "flipped":
+            (flaw,) = proof.flaws
+            assert flaw.blocks == (path.stat().st_size // 2 // 8192,)
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+def test_a_damaged_file_of_a_tablespace_is_named(kept: Keeper, kind: str) -> None:
+    one = kept[kind]
+    with damaged(moved(one), "flipped") as path:
+        one.assert_named(path)
+
+
+@pytest.mark.parametrize("kind", ["plain", "files"])
+def test_files_too_many_and_too_few_are_named(kept: Keeper, kind: str) -> None:
+    one = kept[kind]
+    with gone(moved(one)) as path:
+        one.assert_named(path)
+    with gone(table(one)) as path:
+        one.assert_named(path)
+    for folder in (one.data / "base/1", moved(one).parent):
+        stranger = folder / "99999"
+        stranger.write_bytes(b"")
+        try:
+            one.assert_named(stranger)
+        finally:
+            stranger.unlink()
+
+
+@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize("name", ["global/pg_control", "backup_label"])
+def test_what_tells_of_the_cluster_is_named(kept: Keeper, kind: str, name: str) -> None:
+    one = kept[kind]
+    with damaged(one.data / name, "flipped", at=60) as path:
+        one.assert_named(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"), [*(("plain", how) for how in DAMAGES), ("packed", "flipped")]
+)
+def test_a_damaged_manifest_is_named(kept: Keeper, kind: str, how: str) -> None:
+    one = kept[kind]
+    with damaged(one.data / "backup_manifest", how) as path:
+        one.assert_named(path)
+
+
+def test_without_postgresqls_program_the_same_is_found(kept: Keeper) -> None:
+    one = kept["plain"]
+    verify = replace(one.bench.kit.verify, program=NoProgram())
+
+    def look() -> Proof:
+        return verify.run(one.backup, actor="tester", stop=StopFlag(), report=Told())
+
+    proof = look()
+    assert proof.verdict is Verdict.WHOLE
+    assert any("pg_verifybackup" in note for note in proof.notes)
+    for how in DAMAGES:
+        with damaged(table(one), how) as path:
+            assert [flaw.file for flaw in look().flaws if "bytes together" not in flaw.what] == [
+                str(path)
+            ]
+
+
+class NoProgram:
+    def version(self) -> int:
+        raise ToolFailed("program not found: pg_verifybackup")
+
+    def verify(self, *_: object, **__: object) -> None:
+        raise AssertionError("it is not there")
+
+
+# --------------------------------------------------------------------------------------- archives
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("which", ["base", "space"])
+def test_a_damaged_archive_is_named(kept: Keeper, which: str, how: str) -> None:
+    one = kept["packed"]
+    name = "base" if which == "base" else one.space.name
+    with damaged(one.data / f"{name}.tar.zst", how) as path:
+        one.assert_named(path)
+
+
+def test_an_archive_that_is_gone_is_named(kept: Keeper) -> None:
+    one = kept["packed"]
+    with gone(one.data / f"{one.space.name}.tar.zst"):
+        one.assert_named(one.data / f"{one.space.name}.tar")
+
+
+# --------------------------------------------------------------------------------- while it goes on
+
+
+def test_it_can_be_stopped_and_nothing_is_remembered(kept: Keeper) -> None:
+    one = kept["bare"]
+    stop = StopFlag()
+    one.verify()
+    before = one.bench.catalog.proofs.find("main", one.backup.id)
+
+    def told(_phase: object, done: int | None, _total: object) -> None:
+        if done:
+            stop.stop("cancelled by tester")
+
+    with pytest.raises(Stopped, match="cancelled by tester"):
+        one.bench.kit.verify.run(one.backup, actor="tester", stop=stop, report=told)
+    assert one.bench.catalog.proofs.find("main", one.backup.id) == before
+    assert one.bench.catalog.holds.of_server("main") == set()
+
+
+def test_a_deletion_is_refused_meanwhile(kept: Keeper) -> None:
+    one, refused = kept["bare"], list[str]()
+
+    def told(_phase: object, done: int | None, _total: object) -> None:
+        if done and not refused:
+            with pytest.raises(Refused) as caught:
+                one.bench.kit.delete.run(one.backup, actor="tester", stop=StopFlag())
+            refused.append(caught.value.message)
+
+    one.bench.kit.verify.run(one.backup, actor="tester", stop=StopFlag(), report=told)
+    assert "in use: verify-backup" in refused[0]
+
+
+# -------------------------------------------------------------------------------------- a manifest
+
+
+@pytest.mark.parametrize("checksums", Checksums)
+def test_a_manifest_is_made_that_postgresql_accepts(
+    kept: Keeper, tmp_path: Path, checksums: Checksums
+) -> None:
+    one = kept["bare"]
+    told = Told()
+    made = one.bench.kit.make_manifest.run(one.backup, checksums, stop=StopFlag(), report=told)
+    try:
+        place = tmp_path / "new"
+        one.bench.restore(one.backup, place, fast=tmp_path / "fast")
+        changed = ("recovery.signal", "barmand_wal", "tablespace_map")
+        program = one.bench.cluster.bindir / "pg_verifybackup"
+        run(program, "--no-parse-wal", *(f"--ignore={each}" for each in changed), place)
+        proof = one.verify()
+        assert (proof.verdict, proof.notes) == (Verdict.WHOLE, ())
+        with pytest.raises(Refused, match="has a manifest"):
+            one.bench.kit.make_manifest.run(one.backup, checksums, stop=StopFlag(), report=told)
+        with damaged(moved(one), "flipped") as path:
+            one.assert_named(path)
+    finally:
+        made.path.unlink()
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_backup_gets_no_manifest(kept: Keeper, how: str) -> None:
+    one = kept["bare"]
+    with damaged(table(one), how), pytest.raises(StorageFailed, match="gets no manifest"):
+        one.bench.kit.make_manifest.run(
+            one.backup, Checksums.CRC32C, stop=StopFlag(), report=Told()
+        )
+    assert not (one.data / "backup_manifest").exists()
+    assert not list(one.data.parent.glob(".*"))
+
+
+def test_archives_get_no_manifest(kept: Keeper) -> None:
+    one = kept["packed"]
+    with pytest.raises(Refused, match="packed"):
+        one.bench.kit.make_manifest.refuse_unless_possible(one.backup)
