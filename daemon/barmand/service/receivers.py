@@ -47,7 +47,7 @@ class Receiving:
     restarts: int = 0
     attempt_at: float | None = None
     last_error: str | None = None
-    since: datetime = field(default_factory=local_now)
+    since: datetime = field(default_factory=local_now, compare=False)
     """In this state."""
 
 
