@@ -9,7 +9,7 @@ from pathlib import Path
 from barmand.catalog.backups import Backups
 from barmand.catalog.events import Events
 from barmand.model import packing as model_packing
-from barmand.model.calendar import CronSchedule
+from barmand.model.calendar import ScheduleLine
 from barmand.model.compression import Compression
 from barmand.model.errors import ConfigInvalid
 from barmand.model.masking import without_secrets
@@ -200,7 +200,7 @@ def _word(value: object) -> object:
             return value.masked
         case str() if not isinstance(value, Enum):
             return without_secrets(value)
-        case CronSchedule():
+        case ScheduleLine():
             return value.text
         case Enum():
             return value.value

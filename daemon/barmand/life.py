@@ -14,10 +14,8 @@ from barmand import __version__
 from barmand.catalog.memory import open_catalog
 from barmand.model.backup import ACTIVE, Backup
 from barmand.model.errors import Failure
-from barmand.model.event import Event
-from barmand.model.order import Wish
-from barmand.outside.clock import local_now
-from barmand.service import journal, systemd
+from barmand.outside.clock import WallClock, local_now
+from barmand.service import journal, systemd, timed_backups
 from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
@@ -29,6 +27,7 @@ from barmand.service.receivers import Receivers
 from barmand.service.reloaded import tell_changes, tell_problems
 from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
+from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.signals import Signals
 from barmand.service.status_line import status_line
 from barmand.service.wal_desk import WalDesk
@@ -79,7 +78,11 @@ class Daemon:
         )
         ring_archive = partial(self._chores.ring, "archive")
         self._watcher = Watcher(ring_archive)
-        self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
+        self._schedule = Schedule(
+            self._catalog.schedule_runs,
+            start_backup=lambda *due: timed_backups.start(self._desk, *due),
+            tell=partial(timed_backups.tell, self._catalog.events),
+        )
         bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
@@ -94,6 +97,7 @@ class Daemon:
                 local_now(),
             ),
             wal=WalDesk(self._catalog, self._runner, self._receivers),
+            timed=ScheduleDesk(self._catalog, self._schedule, self._chores),
             reload_house=self._reload_house,
             queueing=threading.Lock(),
         )
@@ -173,8 +177,9 @@ class Daemon:
             {
                 name: Wanted(kit.schedule, kit.schedule_grace)
                 for name, kit in house.kits.items()
-                if kit.is_active and kit.schedule is not None
-            }
+                if kit.is_active
+            },
+            put_aside=house.broken,
         )
 
     # ------------------------------------------------------------------------------------- work
@@ -213,19 +218,6 @@ class Daemon:
             if len(leaving) < len(house.leaving):
                 self._desk.house = replace(house, leaving=leaving)
                 self._wire(self._desk.house)
-
-    def _start_scheduled(self, server: str) -> str:
-        """The backup's id. A ring that overlaps with a running backup is skipped, with an event."""
-        kit = self._desk.house.working_kit(server)
-        try:
-            backup, job = self._desk.queue(kit, name=None, who="schedule")
-        except Failure as failure:
-            why = {"why": failure.message}
-            skipped = Event(at=local_now(), kind="schedule skipped", server=server, facts=why)
-            self._catalog.events.add(skipped)
-            raise
-        self._desk.begin([(kit, backup, job)], Wish(), "schedule")
-        return backup.id
 
     def _of_kit(self, server: str, deed: Callable[[Kit], None]) -> Callable[[], None]:
         """A chore with the kit that the settings give it when it begins, if they still do."""
@@ -267,10 +259,14 @@ class Daemon:
         """The main thread's whole work: signals, and the watchdog while the others live."""
         asked = systemd.watchdog_seconds()
         pause = min(PATROL_SECONDS, asked / 3) if asked else PATROL_SECONDS
+        clock = WallClock()
         while True:
             heard = signals.wait(pause)
             if heard & _STOPS:
                 return
+            if jump := clock.jump():
+                log.warning("clock was set", seconds=round(jump))
+                self._schedule.look_again()
             if signal.SIGHUP in heard:
                 self._reload_on_signal()
             if all(part.is_alive() for part in self._parts):

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from barmand.catalog.proofs import DAMAGED
-from barmand.model.backup import Backup
+from barmand.model.backup import Backup, Status
 from barmand.model.errors import Refused, Stopped, StorageFailed, ToolFailed
 from barmand.model.order import Checksums
 from barmand.model.proof import Flaw, Proof, Verdict
 from barmand.model.recovery import Target
+from barmand.outside.clock import local_now
 from barmand.service.stopping import StopFlag
 from barmand.storage import facts_proof
 from barmand.storage.findings import Findings
@@ -333,7 +334,70 @@ def test_a_deletion_is_refused_meanwhile(kept: Keeper) -> None:
     assert "in use: verify-backup" in refused[0]
 
 
+def test_what_still_waits_for_wal_is_incomplete_and_no_alarm(source: Cluster, folder: Path) -> None:
+    with housed(source, folder) as bench:
+        kit, backups = bench.kit, bench.catalog.backups
+        kit.layout.prepare()
+        queued = backups.queue("main", method=kit.method, name=None, requester="", now=local_now())
+        taken = kit.take.run(queued, kit.order, stop=StopFlag(), report=Told())
+        one = Kept(bench, taken)
+        proof = one.verify()
+        assert (proof.verdict, proof.flaws) == (Verdict.INCOMPLETE, ())
+        assert any("still waits for 1 WAL segment" in note for note in proof.notes)
+        assert DAMAGED not in {event.kind for event in bench.catalog.events.of_server("main")}
+
+
+def test_what_is_not_mounted_is_not_damaged(kept: Keeper) -> None:
+    one = kept["bare"]
+    one.verify()
+    before = one.bench.catalog.proofs.find("main", one.backup.id)
+    with gone(one.bench.layout.backup(one.backup.id)):
+        with pytest.raises(StorageFailed, match="empty or does not exist"):
+            one.verify()
+        (one.bench.layout.base / "other").mkdir()
+        assert {flaw.what for flaw in one.verify().flaws} == {"is missing"}
+        (one.bench.layout.base / "other").rmdir()
+    assert before is not None
+    assert one.verify().verdict is Verdict.WHOLE
+
+
+def test_what_no_restore_takes_is_refused(kept: Keeper) -> None:
+    verify = kept["bare"].bench.kit.verify
+    backup = kept["bare"].backup
+    for other, words in (
+        (replace(backup, status=Status.FAILED), "is FAILED"),
+        (replace(backup, encryption="gpg"), "is encrypted"),
+        (replace(backup, snapshots="{}"), "snapshot"),
+    ):
+        with pytest.raises(Refused, match=words):
+            verify.refuse_unless_possible(other)
+
+
 # -------------------------------------------------------------------------------------- a manifest
+
+
+def test_what_a_killed_attempt_left_does_not_matter(kept: Keeper) -> None:
+    one = kept["bare"]
+    left = one.data.parent / ".backup_manifest.tmp"
+    left.write_bytes(b"half")
+    assert one.verify().verdict is Verdict.WHOLE
+    made = one.bench.kit.make_manifest.run(
+        one.backup, Checksums.CRC32C, stop=StopFlag(), report=Told()
+    )
+    made.path.unlink()
+    assert not left.exists()
+
+
+def test_a_stopped_attempt_leaves_none(kept: Keeper) -> None:
+    one, stop = kept["bare"], StopFlag()
+
+    def told(*_: object) -> None:
+        stop.stop("cancelled by tester")
+
+    with pytest.raises(Stopped, match="cancelled by tester"):
+        one.bench.kit.make_manifest.run(one.backup, Checksums.CRC32C, stop=stop, report=told)
+    assert not (one.data / "backup_manifest").exists()
+    assert [path.name for path in one.data.parent.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.mark.parametrize("checksums", Checksums)

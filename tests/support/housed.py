@@ -50,7 +50,7 @@ class Housed:
 
     @property
     def kit(self) -> Kit:
-        bells = Bells(_nobody, _nobody, Receivers(lambda: None))
+        bells = Bells(_nobody, _nobody, lambda _server: None, Receivers(lambda: None))
         house = Builder(self.catalog, bells).house(self.settings)
         return house.kit(SERVER)
 

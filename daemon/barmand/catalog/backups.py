@@ -29,15 +29,23 @@ class Backups:
     database: Database
 
     def queue(
-        self, server: str, *, method: str, name: str | None, requester: str, now: datetime
+        self,
+        server: str,
+        *,
+        method: str,
+        name: str | None,
+        requester: str,
+        now: datetime,
+        shares_name: bool = False,
     ) -> Backup:
         """A new backup in QUEUED, under an id never used before; `now` in the local zone.
 
-        Raises Refused while another backup of the server is active or the name is in use.
+        Raises Refused while another backup of the server is active or the name is in use, unless
+        it is to share the name: a schedule gives one again and again.
         """
         with self.database.writing() as connection:
             self._refuse_second(connection, server)
-            if name is not None:
+            if name is not None and not shares_name:
                 self._refuse_used_name(connection, server, valid_name(name))
             backup = Backup(
                 server=server,

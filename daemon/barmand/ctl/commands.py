@@ -10,6 +10,7 @@ from barmand.ctl.door_commands import DOOR_COMMANDS
 from barmand.ctl.keep_commands import KEEP_COMMANDS
 from barmand.ctl.process_commands import PROCESS_COMMANDS
 from barmand.ctl.proof_commands import PROOF_COMMANDS
+from barmand.ctl.schedule_commands import SCHEDULE_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
 from barmand.ctl.wal_commands import WAL_COMMANDS
 from barmand.model.errors import UsageError
@@ -157,6 +158,7 @@ COMMANDS: dict[str, Command] = {
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
     **PROCESS_COMMANDS,
+    **SCHEDULE_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
     "list-servers": Command("the servers", _add_minimal, _no_params),
     "show-servers": Command("what is known of servers", _add_show_servers, _show_params),

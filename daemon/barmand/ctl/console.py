@@ -7,6 +7,7 @@ from barmand.ctl import (
     process_pages,
     proof_pages,
     reload_page,
+    schedule_pages,
     stream_pages,
     wal_pages,
 )
@@ -90,6 +91,7 @@ def _page(method: str, result: Message) -> Page:
         "status": server_pages.status,
         **keep_pages.PAGES,
         **wal_pages.PAGES,
+        **schedule_pages.PAGES,
         **stream_pages.PAGES,
         **process_pages.PAGES,
     }[method](result)
@@ -138,6 +140,7 @@ _SENTENCES = {
     **keep_pages.SENTENCES,
     **proof_pages.SENTENCES,
     **wal_pages.SENTENCES,
+    **schedule_pages.SENTENCES,
     **stream_pages.SENTENCES,
     **process_pages.SENTENCES,
 }

@@ -25,6 +25,7 @@ from barmand.service.processes import Processes
 from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
 from barmand.service.reloaded import reload_reply
 from barmand.service.runner import Job, Key, Runner
+from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
@@ -56,6 +57,7 @@ from barmand.wire.messages import (
 from barmand.wire.methods import AnyRequest, OwnRequest
 from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.proof_messages import ProofRequest
+from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -76,6 +78,7 @@ class Desk:
     runner: Runner
     looking: Looking
     wal: WalDesk
+    timed: ScheduleDesk
     reload_house: Callable[[], House]
     queueing: threading.Lock
 
@@ -91,6 +94,8 @@ class Desk:
             return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
+        if isinstance(request, ScheduleRequest):
+            return self.timed.answer(request, self.house)
         if isinstance(request, ProofRequest):
             return ProofDesk(self.runner, self.looking).answer(request, self.house, who)
         return self._answer(request, who)
@@ -124,11 +129,18 @@ class Desk:
             case _:
                 assert_never(request)
 
-    def queue(self, kit: Kit, *, name: str | None, who: str) -> tuple[Backup, Job]:
+    def queue(
+        self, kit: Kit, *, name: str | None, who: str, shares_name: bool = False
+    ) -> tuple[Backup, Job]:
         """Queue a backup of one server: where requests and schedules meet. Raises Refused."""
         with self.queueing:
             backup = self.catalog.backups.queue(
-                kit.name, method=kit.method, name=name, requester=who, now=local_now()
+                kit.name,
+                method=kit.method,
+                name=name,
+                requester=who,
+                now=local_now(),
+                shares_name=shares_name,
             )
             return backup, self.runner.enlist(_key(backup))
 
@@ -237,7 +249,7 @@ class Desk:
 
     def _delete(self, request: Delete, who: str) -> Answer:
         kit = self.house.known_kit(request.server)
-        backup = self._find(request.server, request.backup)
+        backup = self._find(request.server, request.backup, only=True)
         removed = yield from awaited(
             self.runner,
             Key("delete", backup.server, backup.id),
@@ -248,9 +260,9 @@ class Desk:
     def _reload(self) -> Reply:
         return reload_reply(self.reload_house())
 
-    def _find(self, server: str, word: str) -> Backup:
+    def _find(self, server: str, word: str, *, only: bool = False) -> Backup:
         self.house.known_kit(server)
-        return find(self.catalog.backups.of_server(server), server, word)
+        return find(self.catalog.backups.of_server(server), server, word, only=only)
 
 
 def _verdict(view: BackupView) -> int:

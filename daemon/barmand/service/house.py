@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from barmand.model.calendar import CronSchedule
+from barmand.model.calendar import ScheduleLine
 from barmand.model.changes import NO_CHANGES, Changes
 from barmand.model.errors import ConfigInvalid, NotFound, Refused
 from barmand.model.order import Order
@@ -68,7 +68,7 @@ class Kit:
     host: str
     """The machine whose servers share max_parallel_backups_per_host."""
     order: Order
-    schedule: CronSchedule | None
+    schedule: tuple[ScheduleLine, ...]
     schedule_grace: timedelta
     layout: Layout
     source: Source | None

@@ -19,6 +19,7 @@ MESSAGE_IDS = {
     "backup done": "cca24c54ce96470397e79d79446ae792",
     "backup failed": "7e1c254f791c4e639ee99730ada10a56",
     "backup waits for WAL": "ad08a2b0041c4e0780d8488f24f57f74",
+    "backup found damaged": "91108fb076384cb781ad1f117c30bb4a",
     "WAL streaming interrupted": "70df939d621e4d499f1ea4f560e08bfe",
     "settings not changed": "ac44e29813b34311899c318ad0cd63bd",
 }

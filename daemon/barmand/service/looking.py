@@ -290,5 +290,5 @@ def _server_view(server: str, house: House) -> ServerView:
         method=kit.method if kit else None,
         backup_directory=str(kit.layout.home) if kit else None,
         conninfo=kit.conninfo if kit else None,
-        backup_schedule=kit.schedule.text if kit and kit.schedule else None,
+        backup_schedule="; ".join(map(str, kit.schedule)) or None if kit else None,
     )

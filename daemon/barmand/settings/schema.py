@@ -23,6 +23,7 @@ from barmand.model.compression import (
 )
 from barmand.model.order import Checksums, Reuse
 from barmand.model.packing import Effort, Level, Packer
+from barmand.settings.schedule_lines import ScheduleLines
 from barmand.settings.values import (
     FALSE,
     LEVEL,
@@ -36,7 +37,6 @@ from barmand.settings.values import (
     GroupName,
     Kind,
     Retention,
-    Schedule,
     Seconds,
     SlotName,
     SocketPath,
@@ -289,17 +289,18 @@ class ServerSettings:
         int | None, whole(0, MAX_WORKERS), Doc("Threads that compress, with zstd.")
     ] = None
     backup_schedule: Annotated[
-        Schedule | None,
+        ScheduleLines,
         Doc(
             "barmand only: when to take a backup without being asked, such as 0 2 * * * or "
-            "@daily; then perhaps zone=Europe/Rome and jitter=10m. None: only when asked."
+            "@daily; then perhaps zone=Europe/Rome, jitter=10m, and options of this backup such "
+            "as reuse_backup=link or name=nightly. Without a value: only when asked."
         ),
-    ] = None
+    ] = ()
     backup_schedule_grace: Annotated[
         Span,
         Doc(
-            "barmand only: a scheduled backup missed while the daemon was down is made up for "
-            "at its start, if it was due no longer ago than this."
+            "barmand only: scheduled backups missed while the daemon was down are made up for "
+            "by one, if the last of them was due no longer ago than this."
         ),
     ] = timedelta(hours=12)
     immediate_checkpoint: Annotated[

@@ -19,6 +19,7 @@ from barmand.wire.messages import (
 )
 from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.proof_messages import ProofRequest
+from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -47,6 +48,7 @@ AnyRequest = (
     | KeepRequest
     | ProofRequest
     | ProcessRequest
+    | ScheduleRequest
 )
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
