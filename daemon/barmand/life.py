@@ -83,7 +83,14 @@ class Daemon:
             start_backup=lambda *due: timed_backups.start(self._desk, *due),
             tell=partial(timed_backups.tell, self._catalog.events),
         )
-        bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
+        bells = Bells(
+            ring_archive,
+            self._ring_retention,
+            self._find_kit,
+            self._receivers,
+            partial(self._chores.ring, "done-hooks"),
+            self._runner.stopping,
+        )
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -141,6 +148,7 @@ class Daemon:
     def _settle(self, kits: Iterable[Kit]) -> None:
         """What an earlier life left behind, as far as it is quick; the rest is a chore."""
         self._catalog.holds.release_all()
+        self._catalog.hook_runs.interrupt_all()
         interrupted = self._catalog.backups.in_status(*ACTIVE)
         self._see_to_ground(kits, partial(self._settle_one, interrupted=interrupted))
 
@@ -184,8 +192,9 @@ class Daemon:
 
     # ------------------------------------------------------------------------------------- work
     def _settle_rest(self, kit: Kit) -> None:
-        """Watches; deletions under way; then the archive, which has one pass at a time."""
+        """Watches, deletions under way, the archive (one pass at a time), hooks owed."""
         self._watcher.renew(kit.name)
+        self._chores.ring("done-hooks", kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
         self._ring_retention(kit.name)

@@ -7,6 +7,7 @@ import argparse
 from barmand.ctl import backup_command, completion, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
+from barmand.ctl.hook_commands import HOOK_COMMANDS
 from barmand.ctl.keep_commands import KEEP_COMMANDS
 from barmand.ctl.process_commands import PROCESS_COMMANDS
 from barmand.ctl.proof_commands import PROOF_COMMANDS
@@ -158,6 +159,7 @@ COMMANDS: dict[str, Command] = {
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
     **PROCESS_COMMANDS,
+    **HOOK_COMMANDS,
     **SCHEDULE_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
     "list-servers": Command("the servers", _add_minimal, _no_params),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from barmand.ctl import (
+    hook_pages,
     keep_pages,
     process_pages,
     proof_pages,
@@ -94,6 +95,7 @@ def _page(method: str, result: Message) -> Page:
         **schedule_pages.PAGES,
         **stream_pages.PAGES,
         **process_pages.PAGES,
+        **hook_pages.PAGES,
     }[method](result)
 
 

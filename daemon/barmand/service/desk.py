@@ -12,12 +12,13 @@ from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Reason, Status
 from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
-from barmand.model.order import Checksums, Reuse, Wish
+from barmand.model.order import Wish
 from barmand.operations.restart import INTERRUPTED
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
+from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
 from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
@@ -28,7 +29,9 @@ from barmand.service.runner import Job, Key, Runner
 from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
+from barmand.service.wish import wish_of
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
@@ -88,12 +91,21 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
-        if isinstance(request, ProcessRequest):
-            return iter([self._processes(who).answer(request, self.house, who)])
         if isinstance(request, KeepRequest):
             return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
+        return self._answer_rest(request, who)
+
+    def _answer_rest(
+        self,
+        request: OwnRequest | HookRequest | ScheduleRequest | ProofRequest | ProcessRequest,
+        who: str,
+    ) -> Answer:
+        if isinstance(request, ProcessRequest):
+            return iter([self._processes(who).answer(request, self.house, who)])
+        if isinstance(request, HookRequest):
+            return HookDesk(self.catalog, self.runner).answer(request, self.house)
         if isinstance(request, ScheduleRequest):
             return self.timed.answer(request, self.house)
         if isinstance(request, ProofRequest):
@@ -176,7 +188,7 @@ class Desk:
 
     # -------------------------------------------------------------------------------- one request
     def _backup(self, request: StartBackup, who: str) -> Answer:
-        wish = _wish(request)
+        wish = wish_of(request)
         if request.name is not None:
             valid_name(request.name)
         following = Following(self.catalog, self.runner, request.follow, request.wait_timeout)
@@ -204,7 +216,7 @@ class Desk:
         self.house.known_kit(request.server)
         backup, key = self._to_cancel(request)
         self._end(key, f"cancelled by {who}", who)
-        backup = self.catalog.backups.get(backup.server, backup.id)
+        backup = self._left_of(backup)
         standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
         return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
@@ -227,11 +239,19 @@ class Desk:
         self.runner.wait_for_end(key, CANCEL_SECONDS)
         return not self.runner.has(key)
 
+    def _left_of(self, backup: Backup) -> Backup:
+        try:
+            return self.catalog.backups.get(backup.server, backup.id)
+        except NotFound as gone:
+            raise Refused(
+                f"backup {backup.id} of {backup.server} was deleted before that could be stopped"
+            ) from gone
+
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or what reads it, if that is what runs), else the active one."""
+        """The backup named (or what else is done with it, if that runs), else the active one."""
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            for deed in ("restore", VERIFICATION, MANIFEST):
+            for deed in ("restore", "delete", VERIFICATION, MANIFEST):
                 key = Key(deed, backup.server, backup.id)
                 if self.runner.has(key):
                     return backup, key
@@ -283,22 +303,3 @@ def _taking(kit: Kit, backup: Backup, wish: Wish, runner: Runner) -> Callable[[J
         kit.take.run(backup, wish.onto(kit.order), stop=job.stop, report=runner.reporter(job))
 
     return take
-
-
-def _wish(request: StartBackup) -> Wish:
-    sums = request.manifest_checksums
-    return Wish(
-        immediate_checkpoint=request.immediate_checkpoint,
-        retry_times=request.retry_times,
-        retry_sleep=request.retry_sleep,
-        bandwidth_limit=request.bwlimit,
-        reuse=None if request.reuse_backup is None else Reuse(request.reuse_backup),
-        jobs=request.jobs,
-        jobs_start_batch_size=request.jobs_start_batch_size,
-        jobs_start_batch_period=request.jobs_start_batch_period,
-        makes_manifest=request.manifest,
-        manifest_checksums=None if sums is None else Checksums(sums),
-        keepalive_seconds=request.keepalive_interval,
-        check_seconds=request.check_timeout,
-        incremental=request.incremental,
-    )

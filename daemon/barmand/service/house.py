@@ -20,6 +20,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
+from barmand.operations.hooks import Hooks
 from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.make_manifest import MakeManifest
@@ -90,6 +91,7 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+    hooks: Hooks
     verify: Verify
     make_manifest: MakeManifest
     is_current: Callable[[], bool]

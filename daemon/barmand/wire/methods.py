@@ -1,6 +1,7 @@
 """Every request there is, by its method's name."""
 
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.messages import (
     AskStatus,
@@ -49,6 +50,7 @@ AnyRequest = (
     | ProofRequest
     | ProcessRequest
     | ScheduleRequest
+    | HookRequest
 )
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
