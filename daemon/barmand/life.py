@@ -16,6 +16,7 @@ from barmand.model.backup import ACTIVE, Backup
 from barmand.model.errors import Failure
 from barmand.outside.clock import WallClock, local_now
 from barmand.service import journal, systemd, timed_backups
+from barmand.service.alone import alone
 from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
@@ -25,7 +26,7 @@ from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.receivers import Receivers
 from barmand.service.reloaded import tell_changes, tell_problems
-from barmand.service.runner import Runner
+from barmand.service.runner import Key, Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.signals import Signals
@@ -87,6 +88,7 @@ class Daemon:
             ring_archive,
             self._ring_retention,
             self._find_kit,
+            self._delete_alone,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
             self._runner.stopping,
@@ -203,6 +205,9 @@ class Daemon:
         """What stays and what goes may be another now: backups, and WAL."""
         self._chores.ring("retention", server)
         self._chores.ring("prune", server)
+
+    def _delete_alone(self, backup: Backup, delete: Callable[[], int]) -> int:
+        return alone(self._runner, Key("delete", backup.server, backup.id), delete)
 
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)

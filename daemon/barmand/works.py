@@ -29,6 +29,7 @@ from barmand.fittings import (
     verifier_of,
     wal_server_of,
 )
+from barmand.model.backup import Backup
 from barmand.model.hook import HookEvent
 from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
@@ -101,6 +102,7 @@ class Bells:
     ring_archive: Callable[[str], None]
     ring_retention: Callable[[str], None]
     find_kit: Callable[[str], Kit | None]
+    delete_alone: Callable[[Backup, Callable[[], int]], int]
     receivers: Receivers
     ring_hooks: Callable[[str], None] = _nobody
     stopping: StopFlag = field(default_factory=StopFlag)
@@ -401,7 +403,16 @@ class Works:
             reading=reading,
             ask_postgres=self._postgres.moment,
         )
-        return Expire(self._name, judging, keep, delete, catalog.backups, catalog.events, local_now)
+        return Expire(
+            server=self._name,
+            judging=judging,
+            keeping=keep,
+            delete=delete,
+            alone=self._bells.delete_alone,
+            backups=catalog.backups,
+            events=catalog.events,
+            now=local_now,
+        )
 
     def _take(self, check: Check) -> TakeBackup:
         primary = primary_of(self._server)

@@ -123,7 +123,8 @@ class Delete:
         if counts(backup) and done < self.minimum_redundancy:
             raise Refused(
                 f"{name} is needed: without it {done} would be DONE, "
-                f"and minimum_redundancy is {self.minimum_redundancy}"
+                f"and minimum_redundancy is {self.minimum_redundancy}",
+                hint="Take another backup first, or lower minimum_redundancy and reload.",
             )
 
     def _refuse_kept(self, backup: Backup, name: str) -> None:

@@ -275,6 +275,10 @@ class Desk:
             Key("delete", backup.server, backup.id),
             lambda job: kit.delete.run(backup, actor=who, stop=job.stop),
         )
+        left = self.catalog.backups.of_server(backup.server)
+        if backup.status is Status.DONE and not any(each.status is Status.DONE for each in left):
+            words = f"it was the last one that was DONE: {backup.server} has no backup to restore"
+            yield WarningNote(server=backup.server, message=words)
         yield DeletedReply(server=backup.server, backup_id=backup.id, removed_wals=removed)
 
     def _reload(self) -> Reply:
