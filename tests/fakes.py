@@ -3,7 +3,7 @@
 import itertools
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from barmand.model.compression import Compression
 from barmand.model.door import MAGICS
 from barmand.model.errors import Failure, PostgresFailed, Stopped, ToolFailed
 from barmand.model.event import Event
+from barmand.model.hook import HOOKS, Ended, HookEvent, Patience
 from barmand.model.order import Order
 from barmand.model.packing import Packing
 from barmand.model.progress import Phase
@@ -39,6 +40,10 @@ from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
+from barmand.operations.hook_health import HookHealth
+from barmand.operations.hook_runner import HookRunner
+from barmand.operations.hooked_intake import HookedTakeIn
+from barmand.operations.hooks import Hooks
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.noticed import Noticed
@@ -85,6 +90,11 @@ class FakeClock:
 
     def reading(self) -> Reading:
         return Reading(self(), "this start", self.seconds())
+
+    def ticking(self) -> float:
+        """As `seconds`, and each look is a second later."""
+        self()
+        return self.seconds()
 
 
 class Stop:
@@ -416,6 +426,46 @@ class FakeProgram:
         return self.major
 
 
+@dataclass
+class FakeHookProgram:
+    """Runs nothing: what a command ends with is in `codes`, one for each try, the last for ever.
+
+    A code may be a deed, which is done and then gives the code.
+    """
+
+    codes: dict[str, list[int | Callable[[], int | None] | None]] = field(default_factory=dict)
+    told: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """The command and the environment of each run."""
+    limits: list[float] = field(default_factory=list)
+    doubts: dict[str, str] = field(default_factory=dict)
+
+    def run(
+        self, command: str, environment: Mapping[str, str], *, timeout_seconds: float, stop: Stop
+    ) -> Ended:
+        self.told.append((command, dict(environment)))
+        self.limits.append(timeout_seconds)
+        codes = self.codes.get(command, [0])
+        code = codes[0] if len(codes) == 1 else codes.pop(0)
+        if callable(code):
+            code = code()
+        if stop.is_set():
+            raise Stopped("sh was stopped")
+        if code is None:
+            return Ended(None, "ran longer than 5 s", 5.0, "half", timed_out=True)
+        return Ended(code, f"ended with exit code {code}", 0.1, f"said by {command}")
+
+    def doubt(self, command: str) -> str | None:
+        return self.doubts.get(command)
+
+    @property
+    def commands(self) -> list[str]:
+        return [command for command, _ in self.told]
+
+    def environment_of(self, command: str) -> dict[str, str]:
+        """Of its last run."""
+        return next(told for name, told in reversed(self.told) if name == command)
+
+
 # -------------------------------------------------------------------------------------------- bench
 
 
@@ -451,6 +501,8 @@ class Bench:
     restart: Restart
     rebuild: Rebuild
     accounts: Accounts
+    hooks: Hooks
+    scripts: FakeHookProgram
 
     def queue(self, name: str | None = None) -> Backup:
         return self.catalog.backups.queue(
@@ -514,14 +566,37 @@ def bench_over(
     is_prepared: bool = True,
     packing: Packing | None = None,
     batches: Batches = ALL_AT_ONCE,
+    hooks: Sequence[str] = (),
+    scripts: FakeHookProgram | None = None,
+    stopping: Stop | None = None,
 ) -> Bench:
-    """As barmand.wiring puts a kit together."""
+    """As barmand.wiring puts a kit together. Each of `hooks` is set, its command is its name."""
     postgres, clock = postgres or FakePostgres(), clock or FakeClock()
     layout = layout_in(home)
     if is_prepared:
         layout.prepare()
     tool, wals, guard, rung = FakeCopyTool(postgres), WalArchive(layout), Lock(), list[str]()
-    record = Record(catalog.backups, layout, clock, when_done=lambda: rung.append("prune"))
+    scripts = scripts or FakeHookProgram()
+    runner = HookRunner(
+        server="main",
+        commands={HOOKS[name]: name for name in hooks},
+        surroundings={"BARMAN_CONFIGURATION": "/etc/barmand.conf"},
+        program=scripts,
+        runs=catalog.hook_runs,
+        events=catalog.events,
+        patience=Patience(100, 3, 2),
+        wal_patience=Patience(10, 2, 1),
+        now=clock,
+        monotonic=clock.seconds,
+    )
+    around = Hooks(runner, layout, catalog.backups, catalog.holds)
+    record = Record(
+        catalog.backups,
+        layout,
+        clock,
+        when_done=lambda: rung.append("prune"),
+        owes_hook=around.has_after(HookEvent.BACKUP_DONE),
+    )
     method = ByPgBasebackup(layout, tool, clock, clock.seconds)
     wal_health = WalHealth(
         server="main",
@@ -544,6 +619,7 @@ def bench_over(
         receiving=lambda: (True, "streaming"),
         takes_pushed_wal=True,
         wal_health=wal_health,
+        hook_health=HookHealth(runner),
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)
@@ -566,7 +642,9 @@ def bench_over(
         wals=wals,
         wal_runs=catalog.wal_runs,
         backups=catalog.backups,
-        take_in=take_in,
+        take_in=HookedTakeIn(take_in, around, stopping or Stop())
+        if around.has(HookEvent.ARCHIVE)
+        else take_in,
         events=catalog.events,
         record=record,
         guard=guard,
@@ -585,6 +663,7 @@ def bench_over(
         holds=catalog.holds,
         events=catalog.events,
         policy=policy or Policy(),
+        hooks=around,
         guard=guard,
         now=clock,
     )
@@ -592,6 +671,7 @@ def bench_over(
         layout=layout,
         backups=catalog.backups,
         prune=prune,
+        hooks=around,
         minimum_redundancy=minimum_redundancy,
         guard=guard,
         now=clock,
@@ -631,6 +711,7 @@ def bench_over(
             postgres=postgres,
             closing=Closing(catalog.events, postgres, None, clock),
             method=method,
+            hooks=around,
             ring_archive=lambda: rung.append("archive"),
             demand_slot=lambda _seconds: None,
             now=clock,
@@ -648,7 +729,16 @@ def bench_over(
         ),
         fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps, noticed),
         delete=delete,
-        expire=Expire("main", judging, keep, delete, catalog.backups, catalog.events, clock),
+        expire=Expire(
+            server="main",
+            judging=judging,
+            keeping=keep,
+            delete=delete,
+            alone=lambda _backup, deletion: deletion(),
+            backups=catalog.backups,
+            events=catalog.events,
+            now=clock,
+        ),
         forecast=Forecast("main", layout, wals, catalog.wal_runs, catalog.backups, judging),
         keep=keep,
         prune=prune,
@@ -658,11 +748,12 @@ def bench_over(
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
             holds=catalog.holds,
+            hooks=around,
             proofs=catalog.proofs,
             noticed=noticed,
             forbidden=(home,),
             now=clock,
-            monotonic=clock.seconds,
+            monotonic=clock.ticking,
         ),
         restart=Restart(catalog.backups, record, archive, delete),
         rebuild=Rebuild(
@@ -676,14 +767,18 @@ def bench_over(
             now=clock,
         ),
         accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),
+        hooks=around,
+        scripts=scripts,
     )
 
 
 def start_again(bench: Bench) -> None:
     """What the daemon does at start with what an earlier life left behind."""
     bench.catalog.holds.release_all()
+    bench.catalog.hook_runs.interrupt_all()
     bench.rebuild.run()
     bench.restart.fail_interrupted("main")
     bench.push.forget()
     bench.restart.go_on("main", stop=Stop())
     bench.pass_wal()
+    bench.hooks.pay_done(stop=Stop())

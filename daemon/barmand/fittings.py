@@ -9,9 +9,10 @@ from pathlib import Path
 from barmand.catalog.backups import Backups
 from barmand.catalog.events import Events
 from barmand.model import packing as model_packing
-from barmand.model.calendar import CronSchedule
+from barmand.model.calendar import ScheduleLine
 from barmand.model.compression import Compression
 from barmand.model.errors import ConfigInvalid
+from barmand.model.hook import HOOKS, Hook, Patience
 from barmand.model.masking import without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
@@ -25,6 +26,7 @@ from barmand.operations.ports import FileCopier, Method
 from barmand.operations.slots import SlotKeeper
 from barmand.outside.clock import local_now, monotonic
 from barmand.outside.held_backup import HeldBackup
+from barmand.outside.hook_program import HookProgram
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
 from barmand.outside.pg_verifybackup import PgVerifybackup
@@ -179,6 +181,26 @@ def receiver_of(server: ServerSettings, layout: Layout) -> PgReceivewal:
     )
 
 
+def hooks_of(server: ServerSettings) -> dict[Hook, str]:
+    """The commands that are set."""
+    given = {hook: getattr(server, option) for option, hook in HOOKS.items()}
+    return {hook: command for hook, command in given.items() if command is not None}
+
+
+def hook_program_of(server: ServerSettings) -> HookProgram:
+    return HookProgram(server.path_prefix)
+
+
+def patiences_of(server: ServerSettings) -> tuple[Patience, Patience]:
+    """With hooks in general, and with those that run for each file of WAL."""
+    most = server.hook_timeout
+    times, pause = server.hook_retry_times, server.hook_retry_sleep
+    return (
+        Patience(most, times, pause),
+        Patience(min(most, server.wal_hook_timeout), times, pause),
+    )
+
+
 def verifier_of(server: ServerSettings) -> PgVerifybackup:
     return PgVerifybackup(server.path_prefix)
 
@@ -200,7 +222,7 @@ def _word(value: object) -> object:
             return value.masked
         case str() if not isinstance(value, Enum):
             return without_secrets(value)
-        case CronSchedule():
+        case ScheduleLine():
             return value.text
         case Enum():
             return value.value

@@ -12,11 +12,11 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
+from barmand.model.backup import Backup
 from barmand.model.errors import Failure, StorageFailed
-from barmand.model.event import Event
-from barmand.model.order import Wish
-from barmand.outside.clock import local_now
-from barmand.service import journal, systemd
+from barmand.outside.clock import WallClock, local_now
+from barmand.service import journal, systemd, timed_backups
+from barmand.service.alone import alone
 from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
@@ -24,8 +24,9 @@ from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.receivers import Receivers
-from barmand.service.runner import Runner
+from barmand.service.runner import Key, Runner
 from barmand.service.schedule import Schedule, Wanted
+from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.signals import Signals
 from barmand.service.status_line import status_line
 from barmand.service.wal_desk import WalDesk
@@ -69,8 +70,20 @@ class Daemon:
         )
         ring_archive = partial(self._chores.ring, "archive")
         self._watcher = Watcher(ring_archive)
-        self._schedule = Schedule(self._catalog.schedule_runs, self._start_scheduled)
-        bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
+        self._schedule = Schedule(
+            self._catalog.schedule_runs,
+            start_backup=lambda *due: timed_backups.start(self._desk, *due),
+            tell=partial(timed_backups.tell, self._catalog.events),
+        )
+        bells = Bells(
+            ring_archive,
+            self._ring_retention,
+            self._find_kit,
+            self._delete_alone,
+            self._receivers,
+            partial(self._chores.ring, "done-hooks"),
+            self._runner.stopping,
+        )
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -84,6 +97,7 @@ class Daemon:
                 local_now(),
             ),
             wal=WalDesk(self._catalog, self._runner, self._receivers),
+            timed=ScheduleDesk(self._catalog, self._schedule, self._chores),
             reload_house=self._reload_house,
             queueing=threading.Lock(),
         )
@@ -126,6 +140,7 @@ class Daemon:
     def _settle(self, kits: Iterable[Kit]) -> None:
         """What an earlier life left behind, as far as it is quick; the rest is a chore."""
         self._catalog.holds.release_all()
+        self._catalog.hook_runs.interrupt_all()
         for kit in kits:
             with structlog.contextvars.bound_contextvars(server=kit.name):
                 _rebuild(kit)
@@ -142,11 +157,8 @@ class Daemon:
             {name: kit.source for name, kit in working.items() if kit.source is not None}
         )
         self._schedule.serve(
-            {
-                name: Wanted(kit.schedule, kit.schedule_grace)
-                for name, kit in working.items()
-                if kit.schedule is not None
-            }
+            {name: Wanted(kit.schedule, kit.schedule_grace) for name, kit in working.items()},
+            put_aside=house.broken,
         )
         for name in working:
             self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
@@ -165,7 +177,8 @@ class Daemon:
 
     # ------------------------------------------------------------------------------------- work
     def _settle_rest(self, kit: Kit) -> None:
-        """Deletions under way; then the archive, which has one pass at a time."""
+        """Deletions under way; then the archive, which has one pass at a time; hooks owed."""
+        self._chores.ring("done-hooks", kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
         self._ring_retention(kit.name)
@@ -174,6 +187,9 @@ class Daemon:
         """What stays and what goes may be another now: backups, and WAL."""
         self._chores.ring("retention", server)
         self._chores.ring("prune", server)
+
+    def _delete_alone(self, backup: Backup, delete: Callable[[], int]) -> int:
+        return alone(self._runner, Key("delete", backup.server, backup.id), delete)
 
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)
@@ -184,19 +200,6 @@ class Daemon:
 
     def _fail_lost(self) -> None:
         self._desk.fail_lost()
-
-    def _start_scheduled(self, server: str) -> str:
-        """The backup's id. A ring that overlaps with a running backup is skipped, with an event."""
-        kit = self._desk.house.working_kit(server)
-        try:
-            backup, job = self._desk.queue(kit, name=None, who="schedule")
-        except Failure as failure:
-            why = {"why": failure.message}
-            skipped = Event(at=local_now(), kind="schedule skipped", server=server, facts=why)
-            self._catalog.events.add(skipped)
-            raise
-        self._desk.begin([(kit, backup, job)], Wish(), "schedule")
-        return backup.id
 
     def _of_kit(self, server: str, deed: Callable[[Kit], None]) -> Callable[[], None]:
         """A chore with the kit that the settings give it when it begins, if they still do."""
@@ -238,10 +241,14 @@ class Daemon:
         """The main thread's whole work: signals, and the watchdog while the others live."""
         asked = systemd.watchdog_seconds()
         pause = min(PATROL_SECONDS, asked / 3) if asked else PATROL_SECONDS
+        clock = WallClock()
         while True:
             heard = signals.wait(pause)
             if heard & _STOPS:
                 return
+            if jump := clock.jump():
+                log.warning("clock was set", seconds=round(jump))
+                self._schedule.look_again()
             if signal.SIGHUP in heard:
                 self._reload_on_signal()
             if all(part.is_alive() for part in self._parts):

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.fittings import folders_of
 from barmand.model.errors import ConfigInvalid
@@ -31,10 +32,17 @@ class Builder:
             {settings.daemon.barman_home, settings.daemon.state_directory}
             | {folder for each in settings.servers.values() for folder in folders_of(each)}
         )
+        surroundings = {
+            "BARMAN_CONFIGURATION": str(settings.path),
+            "BARMAND_SOCKET": str(settings.daemon.control_socket),
+            "BARMAND_VERSION": __version__,
+        }
         return House(
             config_file=settings.path,
             kits={
-                name: Works(self.catalog, self.bells, server, self.locks[name]).kit(forbidden)
+                name: Works(self.catalog, self.bells, server, self.locks[name], surroundings).kit(
+                    forbidden
+                )
                 for name, server in settings.servers.items()
             },
             broken={

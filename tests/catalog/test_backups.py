@@ -146,6 +146,15 @@ def test_a_name_is_free_again_once_its_backup_is_gone(catalog: Catalog) -> None:
     assert queue(catalog, name="weekly").name == "weekly"
 
 
+def test_a_schedule_gives_its_name_again_and_again(catalog: Catalog) -> None:
+    for _ in range(2):
+        backup = catalog.backups.queue(
+            "main", method="postgres", name="weekly", requester="", now=NOW, shares_name=True
+        )
+        fail(catalog, backup)
+    assert [backup.name for backup in catalog.backups.of_server("main")] == ["weekly"] * 2
+
+
 def test_a_name_that_is_no_name_queues_nothing(catalog: Catalog) -> None:
     with pytest.raises(UsageError):
         queue(catalog, name="last")

@@ -82,6 +82,7 @@ _DONE = BackupView(
     missing_wals=[],
     missing_wal_count=0,
     wal_gaps=[],
+    hook_troubles=[],
     damages=[],
     verification=None,
     progress=None,
@@ -174,6 +175,8 @@ def server_status(**changes: Any) -> ServerStatus:
         waiting_wals=1,
         set_aside=2,
         wal_gaps=[],
+        hooks_running=[],
+        hook_troubles=[],
         next_scheduled_backup=at(59),
     )
     return msgspec.structs.replace(status, **changes)

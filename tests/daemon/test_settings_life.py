@@ -11,6 +11,7 @@ import pytest
 
 from barmand.catalog.memory import open_catalog
 from barmand.catalog.schedule_runs import ScheduleRun
+from barmand.model.calendar import Outcome
 from barmand.outside.clock import local_now
 from daemon.asking import (
     Json,
@@ -243,10 +244,19 @@ def rang_before(daemon: Daemon, schedule: str, due: datetime) -> None:
     """While the daemon is down: its last run was the one before `due`."""
     catalog = open_catalog(daemon.folder.parent / "state" / "barmand.db")
     before = due - timedelta(hours=1)
+    with catalog.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM schedule_runs")
     catalog.schedule_runs.add(
-        ScheduleRun(server="main", schedule=schedule, due=before, at=before, outcome="started")
+        ScheduleRun(
+            server="main", schedule=schedule, due=before, at=before, outcome=Outcome.STARTED
+        )
     )
     catalog.close()
+
+
+def schedule_of(daemon: Daemon, server: str = "main") -> Json:
+    view: Json = ask(daemon, "schedule", servers=[server])["servers"][0]
+    return view
 
 
 def test_a_schedule_is_armed_and_told(cluster: Cluster, daemon_for: Callable[..., Daemon]) -> None:
@@ -271,11 +281,14 @@ def test_a_run_missed_while_the_daemon_was_down_is_made_up_once(
     daemon.stop()
     rang_before(daemon, schedule, due)
     daemon.start()
-    (view,) = backups(daemon)
+    (view,) = eventually(lambda: backups(daemon)) or []
     assert view["requester"] == "schedule"
     becomes(daemon, "DONE", view["backup_id"])
     daemon.stop()
     daemon.start()
+    (line,) = schedule_of(daemon)["schedules"]
+    assert (line["last"]["outcome"], line["last"]["status"]) == ("made up", "DONE")
+    assert datetime.fromisoformat(line["last"]["due"]) == due
     assert [each["backup_id"] for each in backups(daemon)] == [view["backup_id"]]
 
 
@@ -287,8 +300,11 @@ def test_a_run_missed_by_more_than_the_grace_is_not_made_up(
     daemon.stop()
     rang_before(daemon, schedule, due)
     daemon.start()
+    eventually(lambda: daemon.log_records("schedule missed"))
     assert backups(daemon) == []
-    assert server_status(daemon)["next_scheduled_backup"] is not None
+    (line,) = schedule_of(daemon)["schedules"]
+    assert (line["last"]["outcome"], line["last"]["backup_id"]) == ("missed", None)
+    assert line["next_run"] == server_status(daemon)["next_scheduled_backup"]
 
 
 def test_a_missed_run_of_a_server_that_is_down_fails_and_the_daemon_lives(
@@ -301,11 +317,43 @@ def test_a_missed_run_of_a_server_that_is_down_fails_and_the_daemon_lives(
     cluster.stop()
     daemon.expects("backup failed")
     daemon.start()
-    (view,) = backups(daemon)
+    (view,) = eventually(lambda: backups(daemon)) or []
     failed = becomes(daemon, "FAILED", view["backup_id"])
     assert failed["error"]["code"] == "CheckFailed"
     cluster.start()
     done(streaming(daemon))
+
+
+def test_a_server_that_is_switched_off_is_paused_by_a_reload_and_goes_on_by_the_next(
+    cluster: Cluster, daemon_for: Callable[..., Daemon]
+) -> None:
+    schedule, _ = due_minutes_ago(10)
+    daemon = daemon_for(cluster, backup_schedule=f"{schedule} name=hourly")
+    assert len(schedule_of(daemon)["chores"]) >= 3
+    text = daemon.config.read_text()
+    daemon.config.write_text(text.replace("[main]", "[main]\nactive = off"))
+    ask(daemon, "reload")
+    paused = schedule_of(daemon)
+    assert (paused["state"], paused["chores"]) == ("inactive", [])
+    assert paused["schedules"][0]["next_run"] is None
+    assert "paused" in daemon.ctl("schedule", "main").stdout
+    eventually(lambda: server_status(daemon)["receiver"] is None)
+    daemon.config.write_text(text)
+    ask(daemon, "reload")
+    assert schedule_of(daemon)["schedules"][0]["next_run"] is not None
+    streaming(daemon)
+
+
+def test_cron_has_the_due_chores_done_and_tells_them(
+    cluster: Cluster, daemon_for: Callable[..., Daemon]
+) -> None:
+    daemon = streaming(daemon_for(cluster))
+    told = daemon.json("cron", "--keep-descriptors")
+    assert {("archive", "main", "done"), ("watch", None, "done")} <= {
+        (run["chore"], run["server"], run["result"]) for run in told["ended"]
+    }
+    assert (told["running"], told["exit_code"]) == ([], 0)
+    assert "none failed" in daemon.ctl("cron").stdout
 
 
 # ----------------------------------------------------------------------------- the ground is gone

@@ -10,7 +10,7 @@ from apscheduler.triggers.cron import CronTrigger
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barmand.model.calendar import CronFields, CronSchedule, missed
+from barmand.model.calendar import ON_TIME, CronFields, CronSchedule, Outcome, judged
 
 MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -191,23 +191,27 @@ def test_any_schedule_rings_at_exactly_the_minutes_of_cron(text: str, days: int)
 
 
 GRACE = timedelta(hours=6)
-NOON = datetime(2024, 1, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(
-    ("due", "last", "is_missed"),
+    ("late", "is_first", "outcome"),
     [
-        (None, NOON - timedelta(days=9), False),
-        (NOON - timedelta(hours=1), NOON - timedelta(days=1), True),
-        (NOON - timedelta(hours=1), NOON - timedelta(hours=1), False),
-        (NOON - timedelta(hours=1), NOON, False),
-        (NOON - GRACE, NOON - timedelta(days=1), True),
-        (NOON - GRACE - timedelta(seconds=1), NOON - timedelta(days=1), False),
+        (timedelta(), True, Outcome.STARTED),
+        (ON_TIME, True, Outcome.STARTED),
+        (timedelta(), False, Outcome.MADE_UP),
+        (ON_TIME + SECOND, True, Outcome.MADE_UP),
+        (GRACE, True, Outcome.MADE_UP),
+        (GRACE + SECOND, True, Outcome.MISSED),
+        (GRACE + SECOND, False, Outcome.MISSED),
     ],
 )
-def test_a_due_run_is_missed_if_it_did_not_run_and_is_not_too_old(
-    due: datetime | None,
-    last: datetime,
-    is_missed: bool,
+def test_a_ring_that_is_late_is_made_up_for_within_the_grace(
+    late: timedelta, is_first: bool, outcome: Outcome
 ) -> None:
-    assert missed(due, last, NOON, GRACE) is is_missed
+    assert judged(late, GRACE, is_first=is_first) is outcome
+
+
+def test_a_schedule_is_the_same_one_with_another_jitter() -> None:
+    schedule = CronSchedule.parse("0 2 * * * jitter=10m zone=Europe/Rome")
+    assert schedule.key == "0 2 * * * zone=Europe/Rome"

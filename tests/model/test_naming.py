@@ -201,7 +201,15 @@ def test_a_shortcut_without_backups_means_none(word: str) -> None:
         find([], "main", word)
 
 
-def test_a_name_that_two_backups_have_is_refused_with_their_ids() -> None:
+def test_a_name_that_several_share_means_the_newest_that_can_be_restored() -> None:
+    series = [backup(n, Status.DONE, "weekly") for n in (1, 2)] + [
+        backup(3, Status.FAILED, "weekly")
+    ]
+    assert find(series, "main", "weekly") == series[1]
+    assert find(series[2:], "main", "weekly") == series[2]
+
+
+def test_a_name_that_two_backups_have_is_refused_where_it_must_mean_one() -> None:
     twins = [backup(1, Status.DONE, "twin"), backup(2, Status.DONE, "twin")]
     with pytest.raises(Refused, match="20240501T000001, 20240501T000002"):
-        find(twins, "main", "twin")
+        find(twins, "main", "twin", only=True)

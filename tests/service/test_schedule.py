@@ -1,179 +1,81 @@
-"""Schedules ring when cron would, once, in nights of clock changes too; a miss is made up for."""
+"""A ring starts one backup for what is due; a miss is made up once, however the clock is set."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from barmand.catalog.memory import Catalog, open_catalog
 from barmand.catalog.schedule_runs import ScheduleRun
-from barmand.model.calendar import CronSchedule
-from barmand.model.errors import Refused
-from barmand.service.schedule import Schedule, Wanted, latest_due, trigger
+from barmand.model.calendar import RUNS, Outcome, ScheduleLine
+from barmand.model.errors import Refused, Stopped, StorageFailed
+from barmand.service.due_times import due_times
+from barmand.service.schedule import Schedule, Wanted
+from barmand.settings.schedule_lines import read
 from support.waiting import eventually
 
-ROME = ZoneInfo("Europe/Rome")
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 PATIENCE = 10
-EVERY_MINUTE = "* * * * * zone=UTC"
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+NIGHTLY = "0 2 * * * zone=UTC"
+HOURLY = "0 * * * * zone=UTC"
 
 
-# ---------------------------------------------------------------------------------- when it is due
-def due_times(text: str, after: datetime, until: datetime) -> list[str]:
-    """The walk that APScheduler makes: it asks again a little after each ring."""
-    rings = trigger(CronSchedule.parse(f"{text} zone=Europe/Rome"))
-    found, ring = [], rings.get_next_fire_time(None, after)
-    while ring is not None and ring <= until:
-        found.append(ring.astimezone(ROME).strftime("%d %H:%M%z"))
-        assert len(found) < 100, f"it rings and rings: {found[-5:]}"
-        ring = rings.get_next_fire_time(ring, ring + timedelta(milliseconds=50))
-    return found
+class World:
+    """A daemon's schedule, its clock, and the desk that queues its backups."""
 
-
-SPRING = datetime(2024, 3, 30, 12, tzinfo=UTC)  # 02:00 becomes 03:00 in the night after
-AUTUMN = datetime(2024, 10, 26, 12, tzinfo=UTC)  # 03:00 becomes 02:00 in the night after
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("30 1 * * *", ["31 01:30+0100"]),
-        ("30 2 * * *", ["31 03:30+0200"]),
-        ("30 3 * * *", ["31 03:30+0200"]),
-        ("30 2,3 * * *", ["31 03:30+0200"]),
-        ("0 0-4 * * *", ["31 00:00+0100", "31 01:00+0100", "31 03:00+0200", "31 04:00+0200"]),
-    ],
-)
-def test_in_the_night_that_lacks_an_hour_a_backup_is_late_but_not_left_out(
-    text: str, expected: list[str]
-) -> None:
-    assert due_times(text, SPRING, SPRING + timedelta(hours=20)) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("30 1 * * *", ["27 01:30+0200"]),
-        ("30 2 * * *", ["27 02:30+0200"]),
-        ("0 3 * * *", ["27 03:00+0100"]),
-        ("*/30 2 * * *", ["27 02:00+0200", "27 02:30+0200"]),
-        ("30 1-3 * * *", ["27 01:30+0200", "27 02:30+0200", "27 03:30+0100"]),
-        ("30 2 27 * 0", ["27 02:30+0200"]),
-    ],
-)
-def test_in_the_night_that_has_an_hour_twice_a_backup_is_due_once(
-    text: str, expected: list[str]
-) -> None:
-    assert due_times(text, AUTUMN, AUTUMN + timedelta(hours=20)) == expected
-
-
-def test_what_is_due_every_hour_is_due_in_both_of_them() -> None:
-    midnight = datetime(2024, 10, 26, 22, tzinfo=UTC)
-    assert due_times("0 * * * *", midnight, midnight + 4 * HOUR) == [
-        "27 00:00+0200",
-        "27 01:00+0200",
-        "27 02:00+0200",
-        "27 02:00+0100",
-        "27 03:00+0100",
-    ]
-
-
-@pytest.mark.parametrize("night", [SPRING, AUTUMN])
-def test_the_last_due_time_of_such_a_night_is_found(night: datetime) -> None:
-    schedule = CronSchedule.parse("30 2 * * * zone=Europe/Rome")
-    (due,) = due_times("30 2 * * *", night, night + DAY - HOUR)
-    found = latest_due(schedule, night, night + DAY - HOUR)
-    assert found is not None
-    assert found.astimezone(ROME).strftime("%d %H:%M%z") == due
-
-
-def test_jitter_comes_after_the_due_time_also_in_the_hour_that_comes_twice() -> None:
-    rings = trigger(CronSchedule.parse("30 * * * * zone=Europe/Rome jitter=10m"))
-    second = datetime(2024, 10, 27, 1, 30, tzinfo=UTC)  # 02:30 for the second time
-    for _ in range(20):
-        ring = rings.get_next_fire_time(None, second)
-        assert ring is not None
-        assert second <= ring <= second + timedelta(minutes=10)
-
-
-def test_jitter_makes_no_second_ring_of_one_due_time() -> None:
-    rings = trigger(CronSchedule.parse("30 2 * * * zone=Europe/Rome jitter=20m"))
-    ring = rings.get_next_fire_time(None, AUTUMN)
-    days = []
-    for _ in range(5):
-        assert ring is not None
-        days.append(ring.astimezone(ROME).day)
-        ring = rings.get_next_fire_time(ring, ring + timedelta(milliseconds=50))
-    assert days == [27, 28, 29, 30, 31]
-
-
-def test_without_a_zone_the_machines_own_counts() -> None:
-    now = datetime.now(UTC)
-    due = latest_due(CronSchedule.parse("30 2 * * *"), now - 2 * DAY, now)
-    assert due is not None
-    assert due.astimezone().strftime("%M") == "30"
-
-
-fields = st.sampled_from(["*", "*/7", "0", "17", "30-45/5"])
-hours = st.sampled_from(["*", "*/5", "3", "22", "1-4"])
-weekdays = st.sampled_from(["*", "1-5", "0"])
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    st.tuples(fields, hours, weekdays).map(lambda f: f"{f[0]} {f[1]} * * {f[2]} zone=UTC"),
-    st.datetimes(datetime(2024, 1, 1), datetime(2025, 1, 1)),  # noqa: DTZ001 - made aware below
-    st.integers(0, 60 * 60 * 60),
-)
-def test_the_latest_due_time_is_the_last_of_all_minutes_at_which_it_is_due(
-    text: str, start: datetime, seconds: int
-) -> None:
-    schedule = CronSchedule.parse(text)
-    after = start.replace(tzinfo=UTC)
-    now = after + timedelta(seconds=seconds)
-    minute = now.replace(second=0, microsecond=0)
-    while minute > after and not is_due(schedule, minute):
-        minute -= timedelta(minutes=1)
-    assert latest_due(schedule, after, now) == (minute if minute > after else None)
-
-
-def is_due(schedule: CronSchedule, minute: datetime) -> bool:
-    weekday = minute.strftime("%a").lower()
-    return any(
-        matches(each.minute, str(minute.minute))
-        and matches(each.hour, str(minute.hour))
-        and matches(each.day_of_week, weekday)
-        for each in schedule.alternatives
-    )
-
-
-def matches(field: str, value: str) -> bool:
-    return field == "*" or value in field.split(",")
-
-
-# ------------------------------------------------------------------------------------ what it does
-class FakeDesk:
-    """Queues backups of every server that is not busy."""
-
-    def __init__(self) -> None:
-        self.started: list[str] = []
-        self.busy: set[str] = set()
-        self.is_broken = False
+    def __init__(self, catalog: Catalog, now: datetime = NOON) -> None:
+        self.catalog = catalog
+        self.now = now
+        self.started: list[tuple[str, str, datetime]] = []
+        self.told: list[tuple[str, dict[str, object]]] = []
+        self.raises: Exception | None = None
         self.rang = threading.Event()
+        self.schedule = self.born()
 
-    def start_backup(self, server: str) -> str:
+    def born(self) -> Schedule:
+        """The daemon's next life."""
+        self.schedule = Schedule(
+            self.catalog.schedule_runs,
+            self.start_backup,
+            tell=lambda kind, _server, facts: self.told.append((kind, facts)),
+            now=lambda: self.now,
+        )
+        return self.schedule
+
+    def start_backup(self, server: str, line: ScheduleLine, due: datetime) -> str:
         self.rang.set()
-        if self.is_broken:
-            raise ZeroDivisionError("a bug")
-        if server in self.busy:
-            raise Refused(f"a backup of {server} is already STARTED")
-        self.started.append(server)
-        return f"20240501T00000{len(self.started)}"
+        if self.raises is not None:
+            raise self.raises
+        self.started.append((server, line.text, due))
+        return f"2024050{len(self.started)}T000000"
+
+    def serve(self, *lines: str, grace: timedelta = 12 * HOUR, server: str = "main") -> None:
+        self.schedule.serve({server: Wanted(read("\n".join(lines)), grace)})
+
+    def at(self, now: datetime, server: str = "main") -> list[datetime]:
+        """What begins when it is looked then."""
+        self.started.clear()
+        self.now = now
+        self.schedule.look(server)
+        return [due for _, _, due in self.started]
+
+    def live(self, until: datetime, server: str = "main") -> list[datetime]:
+        """Each ring up to then, as APScheduler would bring them."""
+        found: list[datetime] = []
+        while (ring := self.schedule.next_ring(server)) is not None and ring <= until:
+            found += self.at(ring, server)
+        self.now = until
+        return found
+
+    def last(self, key: str, server: str = "main") -> tuple[str, str | None, str | None]:
+        run = self.catalog.schedule_runs.last(server, key)
+        assert run is not None
+        return run.outcome.value, run.backup_id, run.why
 
 
 @pytest.fixture
@@ -184,199 +86,278 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
 
 
 @pytest.fixture
-def desk() -> FakeDesk:
-    return FakeDesk()
+def world(catalog: Catalog) -> World:
+    return World(catalog)
 
 
-@pytest.fixture
-def schedule(catalog: Catalog, desk: FakeDesk) -> Iterator[Schedule]:
-    made = Schedule(catalog.schedule_runs, desk.start_backup)
-    made.start()
-    yield made
-    made.stop()
+# ------------------------------------------------------------------------------------ in its time
+def test_a_schedule_that_is_new_is_armed_and_starts_nothing(world: World) -> None:
+    world.serve(NIGHTLY)
+    assert world.last(NIGHTLY) == ("armed", None, None)
+    assert world.at(NOON) == []
 
 
-@pytest.fixture
-def unstarted(catalog: Catalog, desk: FakeDesk) -> Schedule:
-    """It makes up for what was missed, and rings for nothing else."""
-    return Schedule(catalog.schedule_runs, desk.start_backup)
+def test_a_ring_starts_a_backup_once(world: World) -> None:
+    world.serve(NIGHTLY)
+    due = NOON + 14 * HOUR
+    assert world.schedule.next_ring("main") == due
+    assert world.at(due) == [due]
+    assert world.last(NIGHTLY) == ("started", "20240501T000000", None)
+    assert world.at(due + timedelta(seconds=1)) == []
 
 
-def wanted(text: str = "0 0 1 1 * zone=UTC", grace: timedelta = 6 * HOUR) -> Wanted:
-    return Wanted(CronSchedule.parse(text), grace)
-
-
-def daily_at(moment: datetime) -> str:
-    utc = moment.astimezone(UTC)
-    return f"{utc.minute} {utc.hour} * * * zone=UTC"
-
-
-def remember(catalog: Catalog, text: str, due: datetime) -> None:
-    """That an earlier life of the daemon ran this schedule at `due`."""
-    run = ScheduleRun(server="main", schedule=text, due=due, at=due, outcome="started")
-    catalog.schedule_runs.add(run)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def outcome(catalog: Catalog, server: str = "main") -> str | None:
-    last = catalog.schedule_runs.last(server)
-    return None if last is None else last.outcome
-
-
-def ring_now(schedule: Schedule, server: str = "main", *, late: timedelta = timedelta()) -> None:
-    """Set the alarm clock itself to a moment that has come."""
-    schedule._scheduler.modify_job(f"backup {server}", next_run_time=now() - late)
-
-
-def test_a_schedule_that_is_new_is_armed_and_starts_nothing(
-    catalog: Catalog, desk: FakeDesk, unstarted: Schedule
-) -> None:
-    unstarted.serve({"main": wanted(EVERY_MINUTE)})
-    assert outcome(catalog) == "armed"
-    assert desk.started == []
-
-
-def test_a_run_that_was_missed_is_made_up_once(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
-) -> None:
-    due = now() - 2 * HOUR
-    text = daily_at(due)
-    remember(catalog, text, due - 3 * DAY)
-    schedule.serve({"main": wanted(text)})
-    assert desk.started == ["main"]
-    last = catalog.schedule_runs.last("main")
-    assert last is not None
-    assert (last.outcome, last.backup_id) == ("made up", "20240501T000001")
-    assert last.due == due.replace(second=0, microsecond=0)
-
-    again = Schedule(catalog.schedule_runs, desk.start_backup)
-    again.serve({"main": wanted(text)})
-    assert desk.started == ["main"]
-
-
-def test_a_run_missed_longer_ago_than_the_grace_is_not_made_up(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
-) -> None:
-    due = now() - 2 * HOUR
-    remember(catalog, daily_at(due), due - 3 * DAY)
-    schedule.serve({"main": wanted(daily_at(due), grace=HOUR)})
-    assert desk.started == []
-    assert outcome(catalog) == "started"
-
-
-def test_a_run_that_was_not_missed_is_not_made_up(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
-) -> None:
-    due = now() - 2 * HOUR
-    remember(catalog, daily_at(due), due)
-    schedule.serve({"main": wanted(daily_at(due))})
-    assert desk.started == []
-
-
-def test_many_missed_runs_are_one_backup(
-    catalog: Catalog, desk: FakeDesk, unstarted: Schedule
-) -> None:
-    remember(catalog, EVERY_MINUTE, now() - 5 * HOUR)
-    unstarted.serve({"main": wanted(EVERY_MINUTE)})
-    assert desk.started == ["main"]
-
-
-def test_a_last_run_in_the_future_makes_up_for_nothing(
-    catalog: Catalog, desk: FakeDesk, unstarted: Schedule
-) -> None:
-    remember(catalog, EVERY_MINUTE, now() + 365 * DAY)  # the clock was set back
-    unstarted.serve({"main": wanted(EVERY_MINUTE)})
-    assert desk.started == []
-
-
-def test_a_schedule_that_changed_is_armed_anew(
-    catalog: Catalog, desk: FakeDesk, unstarted: Schedule
-) -> None:
-    remember(catalog, "0 2 * * *", now() - 5 * HOUR)
-    unstarted.serve({"main": wanted(EVERY_MINUTE)})
-    last = catalog.schedule_runs.last("main")
-    assert last is not None
-    assert (last.outcome, last.schedule) == ("armed", EVERY_MINUTE)
-    assert desk.started == []
-
-
-def test_a_schedule_that_did_not_change_is_left_alone_by_a_reload(
-    catalog: Catalog, schedule: Schedule
-) -> None:
-    schedule.serve({"main": wanted()})
-    ring = schedule.next_ring("main")
-    armed = catalog.schedule_runs.last("main")
-    schedule.serve({"main": wanted(), "other": wanted()})
-    assert schedule.next_ring("main") == ring
-    assert catalog.schedule_runs.last("main") == armed
-
-
-def test_a_missed_run_of_a_busy_server_is_skipped_with_a_row(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
-) -> None:
-    due = now() - 2 * HOUR
-    remember(catalog, daily_at(due), due - 3 * DAY)
-    desk.busy.add("main")
+def test_its_work_is_visible_in_the_journal_with_its_due_time(world: World) -> None:
+    world.serve(f"{NIGHTLY} name=nightly")
     with capture_logs() as logs:
-        schedule.serve({"main": wanted(daily_at(due))})
-    last = catalog.schedule_runs.last("main")
-    assert last is not None
-    assert (last.outcome, last.backup_id) == ("skipped", None)
-    assert logs[-1]["why"] == "a backup of main is already STARTED"
+        world.at(NOON + 14 * HOUR)
+    (line,) = [entry for entry in logs if entry["event"] == "scheduled backup"]
+    assert (line["server"], line["backup_id"]) == ("main", "20240501T000000")
+    assert (line["due"], line["outcome"]) == ("2024-05-02T02:00:00+00:00", "started")
 
 
-def test_a_ring_starts_a_backup_and_is_remembered(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
+def test_of_two_lines_that_are_due_together_the_first_decides_and_both_are_told(
+    world: World,
 ) -> None:
-    schedule.serve({"main": wanted()})
-    ring_now(schedule)
-    eventually(lambda: outcome(catalog) == "started", PATIENCE)
-    assert desk.started == ["main"]
+    weekly, daily = "0 2 * * 4 zone=UTC", NIGHTLY  # the second of May is a Thursday
+    world.serve(f"{weekly} name=weekly", f"{daily} name=daily")
+    with capture_logs() as logs:
+        world.at(NOON + 14 * HOUR)
+    assert [text for _, text, _ in world.started] == [f"{weekly} name=weekly"]
+    assert world.last(weekly) == ("started", "20240501T000000", None)
+    assert world.last(daily) == ("joined", "20240501T000000", f"with {weekly}")
+    assert [entry["outcome"] for entry in logs] == ["started", "joined"]
+    world.at(NOON + 38 * HOUR)
+    assert [text for _, text, _ in world.started] == [f"{daily} name=daily"]
 
 
-def test_a_ring_for_a_busy_server_is_skipped_with_a_row(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
+def test_a_run_that_falls_into_a_backup_is_skipped_and_told(world: World) -> None:
+    world.serve(NIGHTLY)
+    world.raises = Refused("a backup of main is under way")
+    assert world.at(NOON + 14 * HOUR) == []
+    assert world.last(NIGHTLY) == ("skipped", None, "a backup of main is under way")
+    ((kind, facts),) = world.told
+    assert kind == "schedule skipped"
+    assert facts["due"] == "2024-05-02T02:00:00+00:00"
+    world.raises = None
+    assert world.at(NOON + 15 * HOUR) == []
+    assert world.at(NOON + 38 * HOUR) == [NOON + 38 * HOUR]
+
+
+def test_a_ring_while_the_daemon_stops_is_left_to_its_next_life(world: World) -> None:
+    world.serve(NIGHTLY)
+    world.raises = Stopped("barmand was shut down")
+    with pytest.raises(Stopped):
+        world.at(NOON + 14 * HOUR)
+    world.raises = None
+    world.born()
+    world.serve(NIGHTLY)
+    assert world.at(NOON + 15 * HOUR) == [NOON + 14 * HOUR]
+    assert world.last(NIGHTLY)[0] == "made up"
+
+
+# ---------------------------------------------------------------------------------------- missed
+def test_many_missed_runs_of_several_lines_are_one_backup(world: World) -> None:
+    world.serve(NIGHTLY, HOURLY)
+    world.born()
+    world.now = NOON + 20 * HOUR + MINUTE
+    world.serve(NIGHTLY, HOURLY)
+    assert world.at(world.now) == [NOON + 14 * HOUR]
+    assert world.last(NIGHTLY)[0] == "made up"
+    assert world.last(HOURLY)[0] == "joined"
+    assert world.at(world.now + MINUTE) == []
+
+
+def test_a_run_missed_longer_ago_than_the_grace_is_told_and_not_made_up(world: World) -> None:
+    world.serve(NIGHTLY, grace=HOUR)
+    assert world.at(NOON + 16 * HOUR) == []
+    assert world.last(NIGHTLY)[0] == "missed"
+    ((kind, facts),) = world.told
+    assert kind == "schedule missed"
+    assert facts["due"] == "2024-05-02T02:00:00+00:00"
+    assert world.at(NOON + 16 * HOUR + MINUTE) == []
+    assert len(world.told) == 1
+
+
+def test_a_schedule_that_is_new_after_a_change_was_never_missed(world: World) -> None:
+    world.serve(NIGHTLY)
+    world.now = NOON + 20 * HOUR
+    world.serve("0 3 * * * zone=UTC")
+    assert world.at(world.now) == []
+    world.now = NOON + 40 * HOUR
+    world.serve(NIGHTLY)  # as before, but nobody wanted it meanwhile
+    assert world.at(world.now) == []
+
+
+def test_another_jitter_or_another_option_leaves_the_schedule_the_same(world: World) -> None:
+    world.serve(f"{NIGHTLY} jitter=1m")
+    world.born()
+    world.now = NOON + 16 * HOUR
+    world.serve(f"{NIGHTLY} jitter=2m name=nightly")
+    assert world.at(world.now) == [NOON + 14 * HOUR]
+
+
+def test_what_was_due_while_a_server_was_paused_is_not_made_up(world: World) -> None:
+    world.serve(NIGHTLY)
+    world.schedule.serve({})
+    assert world.last(NIGHTLY)[0] == "off"
+    assert world.schedule.next_ring("main") is None
+    world.born()
+    world.now = NOON + 16 * HOUR
+    world.serve(NIGHTLY)
+    assert world.at(world.now) == []
+    assert world.at(NOON + 38 * HOUR) == [NOON + 38 * HOUR]
+
+
+def test_what_was_due_while_the_settings_of_a_server_were_wrong_is_made_up(world: World) -> None:
+    world.serve(NIGHTLY)
+    world.schedule.serve({}, put_aside=["main"])
+    world.now = NOON + 16 * HOUR
+    world.serve(NIGHTLY)
+    assert world.at(world.now) == [NOON + 14 * HOUR]
+
+
+# ------------------------------------------------------------------------------- a clock that jumps
+def test_a_clock_that_is_set_back_an_hour_repeats_no_run(world: World) -> None:
+    world.serve(NIGHTLY)
+    due = NOON + 14 * HOUR
+    assert world.at(due + 10 * MINUTE)
+    world.now = due - 50 * MINUTE
+    world.serve(NIGHTLY)
+    assert world.live(due + 20 * HOUR) == []
+    assert world.live(due + 30 * HOUR) == [due + DAY]
+
+
+def test_a_clock_that_is_set_forward_a_day_makes_one_run_up(world: World) -> None:
+    world.serve(HOURLY)
+    assert world.at(NOON + DAY + 10 * MINUTE) == [NOON + DAY]
+    assert world.last(HOURLY)[0] == "made up"
+    assert world.live(NOON + DAY + 2 * HOUR) == [NOON + DAY + HOUR, NOON + DAY + 2 * HOUR]
+
+
+def test_a_clock_that_was_years_ahead_stops_no_schedule(world: World) -> None:
+    world.serve(HOURLY)
+    assert world.at(NOON + 3650 * DAY + MINUTE)
+    world.now = NOON + 10 * MINUTE
+    world.serve(HOURLY)
+    assert world.live(NOON + 2 * HOUR) == [NOON + HOUR, NOON + 2 * HOUR]
+
+
+def test_a_clock_that_began_in_1970_misses_nothing_until_it_is_right(world: World) -> None:
+    world.serve(NIGHTLY)
+    world.now = datetime(1970, 1, 1, tzinfo=UTC)
+    world.born()
+    world.serve(NIGHTLY)
+    assert world.at(world.now + MINUTE) == []
+    assert world.at(NOON + 15 * HOUR) == [NOON + 14 * HOUR]
+
+
+moves = st.lists(
+    st.tuples(st.sampled_from(["pass", "set", "restart", "reload"]), st.integers(-3, 40)),
+    max_size=8,
+)
+
+
+@settings(
+    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(moves, st.sampled_from([HOURLY, NIGHTLY, "*/20 1-5 * * * zone=Europe/Rome jitter=5m"]))
+def test_whatever_happens_no_due_time_runs_twice_and_none_is_lost_untold(
+    catalog: Catalog, happens: list[tuple[str, int]], text: str
 ) -> None:
-    desk.busy.add("main")
-    schedule.serve({"main": wanted()})
-    ring_now(schedule)
-    eventually(lambda: outcome(catalog) == "skipped", PATIENCE)
-    assert desk.started == []
+    server = f"server{id(happens)}-{len(happens)}-{hash((tuple(happens), text))}"
+    world = World(catalog)
+    world.serve(text, server=server)
+    ran: list[datetime] = []
+    for deed, hours in happens:
+        if deed == "pass":
+            ran += world.live(world.now + abs(hours) * HOUR / 2, server)
+            continue
+        if deed == "set":
+            world.now += hours * HOUR / 2
+        if deed == "restart":
+            world.born()
+        world.serve(text, server=server)
+        ran += world.at(world.now, server)
+    assert len(ran) == len(set(ran))
+    (line,) = read(text)
+    if all(deed != "set" or hours >= 0 for deed, hours in happens):
+        covered = [(run.due, run.outcome) for run in runs_of(catalog, server)]
+        last = max((due for due, outcome in covered if outcome in RUNS), default=NOON)
+        pending = list(due_times(line.times, last, world.now - 10 * MINUTE))
+        assert pending == [] or happens[-1][0] == "set"
 
 
-def test_a_ring_that_comes_hours_late_still_starts_one_backup(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
+def runs_of(catalog: Catalog, server: str) -> list[ScheduleRun]:
+    newest = catalog.schedule_runs.newest()
+    return [run for (name, _), run in newest.items() if name == server]
+
+
+# ------------------------------------------------------------------------------- the alarm clock
+@pytest.fixture
+def ringing(catalog: Catalog) -> Iterator[Callable[..., World]]:
+    made: list[World] = []
+
+    def make(now: datetime) -> World:
+        made.append(World(catalog, now))
+        made[-1].schedule.start()
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.schedule.stop()
+        assert not world.schedule.is_alive()
+
+
+def test_what_was_missed_is_made_up_at_the_start(
+    world: World, ringing: Callable[..., World]
 ) -> None:
-    schedule.serve({"main": wanted(EVERY_MINUTE)})
-    ring_now(schedule, late=3 * HOUR)  # as after a suspended machine: 180 rings at once
-    eventually(lambda: outcome(catalog) == "started", PATIENCE)
-    schedule.stop()
-    schedule.start()
-    assert len(desk.started) in (1, 2)  # two, if a minute began meanwhile
+    world.serve(NIGHTLY)
+    later = ringing(NOON + 16 * HOUR)
+    assert later.schedule.is_alive()
+    later.serve(NIGHTLY)
+    assert later.rang.wait(PATIENCE)
+    eventually(lambda: later.last(NIGHTLY)[0] == "made up", PATIENCE)
 
 
-def test_a_fault_of_ours_in_one_ring_does_not_end_the_schedule(
-    catalog: Catalog, desk: FakeDesk, schedule: Schedule
+def test_a_clock_that_was_set_is_looked_at_at_once(ringing: Callable[..., World]) -> None:
+    world = ringing(NOON)
+    world.serve(NIGHTLY)
+    world.now = NOON + 16 * HOUR
+    world.schedule.look_again()
+    assert world.rang.wait(PATIENCE)
+
+
+def test_a_ring_that_cannot_be_written_down_is_told_and_looked_at_again(
+    ringing: Callable[..., World],
 ) -> None:
-    desk.is_broken = True
-    schedule.serve({"main": wanted(), "other": wanted()})
-    ring_now(schedule)
-    assert desk.rang.wait(PATIENCE)
-    desk.is_broken = False
-    assert schedule.is_alive()
-    ring_now(schedule, "other")
-    eventually(lambda: outcome(catalog, "other") == "started", PATIENCE)
-    assert outcome(catalog) == "armed"
+    world = ringing(NOON)
+    world.serve(NIGHTLY)
+    world.raises = StorageFailed("the disk is full")
+    world.now = NOON + 16 * HOUR
+    world.schedule.look_again()
+    assert world.rang.wait(PATIENCE)
+    assert world.schedule.is_alive()
 
 
-def test_the_next_ring_is_told_and_goes_with_its_server(schedule: Schedule) -> None:
-    assert schedule.next_ring("main") is None
-    schedule.serve({"main": wanted("0 0 1 1 * zone=UTC")})
-    ring = schedule.next_ring("main")
-    assert ring is not None
-    assert ring == datetime(now().year + 1, 1, 1, tzinfo=UTC)
-    schedule.serve({})
-    assert schedule.next_ring("main") is None
+def test_the_next_ring_goes_with_its_server_and_its_line(world: World) -> None:
+    assert world.schedule.next_ring("main") is None
+    world.serve(NIGHTLY, HOURLY)
+    assert world.schedule.next_ring("main") == NOON + HOUR
+    assert world.schedule.next_of_line("main", NIGHTLY) == NOON + 14 * HOUR
+    assert world.schedule.next_of_line("main", "another") is None
+    world.schedule.serve({})
+    assert world.schedule.next_of_line("main", NIGHTLY) is None
+
+
+def test_the_same_schedule_with_jitter_is_spread_over_200_servers(catalog: Catalog) -> None:
+    world = World(catalog)
+    lines = read(f"{NIGHTLY} jitter=1h")
+    names = [f"server{number}" for number in range(200)]
+    world.schedule.serve({name: Wanted(lines, HOUR) for name in names})
+    rings = {world.schedule.next_ring(name) for name in names}
+    assert len(rings) > 150
+    assert catalog.schedule_runs.last("server7") is not None
+
+
+def test_outcomes_that_tell_of_a_due_time_are_all_but_two() -> None:
+    assert set(Outcome) - set(RUNS) == {Outcome.ARMED, Outcome.OFF}

@@ -92,7 +92,7 @@ def test_defaults_are_the_documented_ones(etc: Etc) -> None:
     assert server.active is True
     assert server.streaming_conninfo == server.conninfo == Conninfo("host=pg")
     assert server.path_prefix == ()
-    assert server.backup_schedule is None
+    assert server.backup_schedule == ()
     assert server.backup_schedule_grace == timedelta(hours=12)
     assert server.bandwidth_limit is None
     assert server.create_slot is CreateSlot.MANUAL
@@ -129,8 +129,8 @@ def test_what_is_written_is_read(etc: Etc) -> None:
     server = settings.servers["pg"]
     assert server.description == "The shop"
     assert server.path_prefix == (Path("/usr/lib/postgresql/17/bin"), Path("/opt/pg/bin"))
-    assert server.backup_schedule is not None
-    assert server.backup_schedule.zone == "Europe/Rome"
+    (line,) = server.backup_schedule
+    assert line.times.zone == "Europe/Rome"
     assert server.backup_schedule_grace == timedelta(hours=2)
     assert server.bandwidth_limit == 4096
     assert server.create_slot is CreateSlot.AUTO
@@ -164,8 +164,8 @@ def test_the_global_section_gives_defaults_and_a_server_overrides_them(etc: Etc)
         f"[a]\n{SERVER}[b]\n{SERVER}check_timeout = 7\nbackup_schedule =\n"
     )
     assert [server.check_timeout for server in settings.servers.values()] == [99, 7]
-    assert settings.servers["a"].backup_schedule is not None
-    assert settings.servers["b"].backup_schedule is None
+    assert [line.text for line in settings.servers["a"].backup_schedule] == ["@daily"]
+    assert settings.servers["b"].backup_schedule == ()
 
 
 def test_what_is_for_servers_only_is_not_inherited_but_told(etc: Etc) -> None:
@@ -488,8 +488,6 @@ def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
     [
         "compression = custom",
         "custom_compression_filter = gzip -c",
-        "pre_backup_script = /bin/true",
-        "post_wal_delete_retry_script = /bin/true",
         "log_file = /var/log/barman.log",
         "aws_region = eu-west-1",
         "snapshot_disks = a",

@@ -55,7 +55,7 @@ def test_no_bandwidth_limit_is_zero_or_nothing(text: str, limit: int | None) -> 
     assert OF_SERVER["bandwidth_limit"].read(text) == limit
 
 
-@pytest.mark.parametrize("key", ["description", "wal_conninfo", "slot_name", "backup_schedule"])
+@pytest.mark.parametrize("key", ["description", "wal_conninfo", "slot_name"])
 def test_an_empty_text_is_no_value(key: str) -> None:
     assert OF_SERVER[key].read("") is None
 

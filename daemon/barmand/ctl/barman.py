@@ -20,8 +20,6 @@ _CLOUD = (
     "Cloud snapshots and object stores are not carried. The files of a backup, as `barmanctl "
     "list-files` names them, can be copied there by any tool."
 )
-_BY_ITSELF = "The daemon does it by itself: nothing needs to be called each minute."
-
 COMMANDS = {
     "sync-info": _PASSIVE,
     "sync-backup": _PASSIVE,
@@ -29,7 +27,6 @@ COMMANDS = {
     "config-switch": f"Models are not carried. {_SETTINGS}",
     "config-update": _SETTINGS,
     "lock-directory-cleanup": "barmand leaves no lock files: its locks end with its process.",
-    "cron": _BY_ITSELF,
     "list-processes": "`barmanctl status` tells what is under way.",
     "terminate-process": "`barmanctl cancel SERVER [BACKUP]` stops a backup, `barmanctl receive-wal"
     " SERVER --stop` the WAL receiver.",
@@ -108,7 +105,6 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "diagnose": {"--show-config-source": "The settings in force are in it, by server."},
     "check": {"--nagios": "The exit code is 0 or 5; `-f json` has each finding."},
-    "cron": {"--keep-descriptors": _BY_ITSELF},
 }
 _OF_PROGRAM = {
     **dict.fromkeys(

@@ -7,8 +7,10 @@ import argparse
 from barmand.ctl import backup_command, completion, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
+from barmand.ctl.hook_commands import HOOK_COMMANDS
 from barmand.ctl.keep_commands import KEEP_COMMANDS
 from barmand.ctl.proof_commands import PROOF_COMMANDS
+from barmand.ctl.schedule_commands import SCHEDULE_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
 from barmand.ctl.wal_commands import WAL_COMMANDS
 from barmand.model.errors import UsageError
@@ -155,6 +157,8 @@ COMMANDS: dict[str, Command] = {
     **WAL_COMMANDS,
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
+    **HOOK_COMMANDS,
+    **SCHEDULE_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
     "list-servers": Command("the servers", _add_minimal, _no_params),
     "show-servers": Command("what is known of servers", _add_show_servers, _show_params),

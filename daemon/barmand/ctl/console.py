@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from barmand.ctl import keep_pages, proof_pages, stream_pages, wal_pages
+from barmand.ctl import (
+    hook_pages,
+    keep_pages,
+    proof_pages,
+    schedule_pages,
+    stream_pages,
+    wal_pages,
+)
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen, print_document
 from barmand.ctl.story import Story
@@ -83,7 +90,9 @@ def _page(method: str, result: Message) -> Page:
         "status": server_pages.status,
         **keep_pages.PAGES,
         **wal_pages.PAGES,
+        **schedule_pages.PAGES,
         **stream_pages.PAGES,
+        **hook_pages.PAGES,
     }[method](result)
 
 
@@ -138,5 +147,6 @@ _SENTENCES = {
     **keep_pages.SENTENCES,
     **proof_pages.SENTENCES,
     **wal_pages.SENTENCES,
+    **schedule_pages.SENTENCES,
     **stream_pages.SENTENCES,
 }

@@ -165,6 +165,8 @@ def _server_status(server: View) -> Facts:
             "WAL waiting": told(server["waiting_wals"]),
             "WAL set aside": told(server["set_aside"]),
             "WAL gaps": _gaps(server["wal_gaps"]),
+            "hooks running": server["hooks_running"] or "none",
+            "hook troubles": server["hook_troubles"] or "none",
             "next backup": moment(server["next_scheduled_backup"]),
         },
     )

@@ -1,11 +1,14 @@
-"""When a backup is due, as cron's words say it, and whether a due run was missed."""
+"""When a backup is due, as cron's words say it, how it is taken, and what becomes of a ring."""
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from enum import StrEnum
 from typing import Self
 from zoneinfo import ZoneInfo
+
+from barmand.model.order import Wish
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -27,12 +30,30 @@ _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _LONGEST_JITTER = 86_400
 
 
-def missed(due: datetime | None, last: datetime, now: datetime, grace: timedelta) -> bool:
-    """Must the run of `due` (the latest due time up to now) be made up for?
+ON_TIME = timedelta(minutes=2)
+"""How late a ring may come and still be the ordinary one."""
 
-    `last` is the due time of the last run, or since when the schedule is watched.
-    """
-    return due is not None and due > last and now - due <= grace
+
+class Outcome(StrEnum):
+    """What became of a due time; armed and off tell since when a schedule counts, or not."""
+
+    ARMED = "armed"
+    STARTED = "started"
+    MADE_UP = "made up"
+    JOINED = "joined"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+    OFF = "off"
+
+
+RUNS = (Outcome.STARTED, Outcome.MADE_UP, Outcome.JOINED, Outcome.SKIPPED, Outcome.MISSED)
+
+
+def judged(late: timedelta, grace: timedelta, *, is_first: bool) -> Outcome:
+    """What becomes of a due time that rings so late; `is_first` if none before it was missed."""
+    if late <= ON_TIME and is_first:
+        return Outcome.STARTED
+    return Outcome.MADE_UP if late <= max(grace, ON_TIME) else Outcome.MISSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +78,8 @@ class CronSchedule:
     alternatives: tuple[CronFields, ...]
     zone: str | None = None
     jitter_seconds: int = 0
+    salt: str = ""
+    """Makes the jitter of one server another than that of the next."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -68,6 +91,34 @@ class CronSchedule:
             zone=_zone(extras["zone"]) if "zone" in extras else None,
             jitter_seconds=_jitter(extras["jitter"]) if "jitter" in extras else 0,
         )
+
+    @property
+    def key(self) -> str:
+        """The times alone: a schedule is the same one when its jitter changes."""
+        return " ".join(word for word in self.text.split() if not word.startswith("jitter="))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleLine:
+    """One line of backup_schedule: when, and what this backup has otherwise than the server says.
+
+    `name` is given to each backup again: it then means the newest of them.
+    """
+
+    text: str
+    times: CronSchedule
+    name: str | None = None
+    wish: Wish = field(default_factory=Wish)
+
+    @property
+    def key(self) -> str:
+        return self.times.key
+
+    def of(self, server: str) -> Self:
+        return replace(self, times=replace(self.times, salt=f"{server} {self.key}"))
 
     def __str__(self) -> str:
         return self.text
@@ -89,7 +140,7 @@ def _split(words: list[str]) -> tuple[list[str], dict[str, str]]:
         if key not in {"zone", "jitter"} or key in extras:
             raise ValueError(
                 f"{word!r} has no place after the five fields: "
-                "allowed are zone=Europe/Rome and jitter=10m, each once"
+                "allowed are zone=Europe/Rome and jitter=10m, each once, and options of a backup"
             )
         extras[key] = value
     return fields, extras

@@ -55,11 +55,12 @@ def valid_name(name: str) -> str:
     return name
 
 
-def find(backups: Sequence[Backup], server: str, word: str) -> Backup:
+def find(backups: Sequence[Backup], server: str, word: str, *, only: bool = False) -> Backup:
     """The backup of `server` that an operator means by an id, a shortcut or a name.
 
-    `backups` are all of that server, oldest first. Raises NotFound, or Refused when a name that
-    came with an older catalogue belongs to several backups.
+    `backups` are all of that server, oldest first. A name that several share (a schedule gives it
+    again and again) means the newest that can be restored, else the newest. With `only`, for what
+    cannot be undone, it is Refused. Raises NotFound.
     """
     if word in SHORTCUTS:
         return _by_shortcut(backups, server, word)
@@ -72,10 +73,11 @@ def find(backups: Sequence[Backup], server: str, word: str) -> Backup:
             f"server {server} has no backup {word!r}",
             hint=f"`barmanctl list-backups {server}` names them all.",
         )
-    if len(chosen) > 1:
+    if len(chosen) > 1 and only:
         ids = ", ".join(backup.id for backup in chosen)
         raise Refused(f"{word!r} names several backups of {server}: {ids}", hint="Use the id.")
-    return chosen[0]
+    usable = [backup for backup in chosen if backup.status in _USABLE]
+    return (usable or chosen)[-1]
 
 
 def _by_shortcut(backups: Sequence[Backup], server: str, word: str) -> Backup:

@@ -174,7 +174,8 @@ class _Court:
             why = f"is one of the newest {count}" if count > 1 else "is the newest"
             return Verdict(backup=backup, word=Word.VALID, why=f"{why}{self._not_sound(backup)}")
         ids = ", ".join(each.id for each in newer[:3]) + ("…" if count > 3 else "")
-        return Verdict(backup=backup, word=Word.OBSOLETE, why=f"{count} newer are DONE: {ids}")
+        why = f"{count} newer are DONE: {ids}" if count > 1 else f"a newer one is DONE: {ids}"
+        return Verdict(backup=backup, word=Word.OBSOLETE, why=why)
 
     def _by_window(self, backup: Backup, window: RecoveryWindow) -> Verdict:
         start = self.now - window.span

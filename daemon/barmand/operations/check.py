@@ -8,6 +8,7 @@ from barmand.model.backup import Cluster
 from barmand.model.errors import Failure, PostgresFailed
 from barmand.model.finding import Finding
 from barmand.operations.examining import compatible, failed, granted, slot_findings
+from barmand.operations.hook_health import HookHealth
 from barmand.operations.ports import Method, PostgresServer, Readiness, Versioned
 from barmand.operations.wal_health import WalHealth
 from barmand.storage import backup_info
@@ -36,6 +37,7 @@ class Check:
     receiving: Callable[[], tuple[bool, str]]
     takes_pushed_wal: bool
     wal_health: WalHealth
+    hook_health: HookHealth
 
     def within(self, seconds: int) -> "Check":
         """The same check, with so many seconds for each question to PostgreSQL."""
@@ -47,7 +49,7 @@ class Check:
 
     def report(self) -> list[Finding]:
         """All there is to say of the server; what does not keep it from a backup comes last."""
-        return [*self.findings(), *self.wal_health.findings()]
+        return [*self.findings(), *self.wal_health.findings(), *self.hook_health.findings()]
 
     def findings(self) -> list[Finding]:
         """Can a backup be taken? Never raises for what it looks at: a question that fails is a

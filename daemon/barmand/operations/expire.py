@@ -32,6 +32,8 @@ class Expire:
     judging: Judging
     keeping: KeepBackup
     delete: Delete
+    alone: Callable[[Backup, Callable[[], int]], int]
+    """Do it, unless somebody is deleting this backup already: then Refused."""
     backups: Backups
     events: Events
     now: Clock
@@ -69,7 +71,7 @@ class Expire:
         try:
             verdict = self._demand(backup)
             log.info("backup expires", backup_id=backup.id, why=verdict.why)
-            self.delete.run(backup, actor=ACTOR, stop=stop, still=still)
+            self.alone(backup, lambda: self.delete.run(backup, actor=ACTOR, stop=stop, still=still))
         except (Stopped, NotFound):
             # Stopped: it goes on at the next start. Not found: somebody else was quicker.
             return 0

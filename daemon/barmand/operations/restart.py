@@ -38,8 +38,11 @@ class Restart:
         log.warning("backup interrupted", backup_id=backup.id, was=backup.status.value)
 
     def go_on(self, server: str, *, stop: Stop) -> None:
-        """What may take long: deletions that were under way, WAL that no row tells of."""
+        """What may take long: WAL that no row tells of, deletions that were under way.
+
+        These come last: the hooks behind them may hang.
+        """
+        self.archive.heal()
         for backup in self.backups.of_server(server):
             if backup.status is Status.DELETING:
                 self.delete.go_on(backup, stop=stop)
-        self.archive.heal()

@@ -33,11 +33,15 @@ RETRY_SOON = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoreState:
-    """`began` while it runs; `last` once it has; `next_due` is when it runs by itself again."""
+    """`began` while it runs; `last` once it has; `next_due` is when it runs by itself again.
+
+    `is_polled`: it looks for what may have arrived, as often as wal_poll_interval says.
+    """
 
     server: str
     chore: str
     every: timedelta
+    is_polled: bool
     began: datetime | None
     last: ChoreRun | None
     next_due: datetime
@@ -50,6 +54,7 @@ class _Entry:
     do: Callable[[], bool]
     every: timedelta
     is_seldom: bool
+    is_polled: bool
     due_at: float
     last: ChoreRun | None
     began: datetime | None = None
@@ -115,7 +120,14 @@ class Chores:
         if chore.is_seldom and last is None:
             first = spread(key, OVERDUE_SPREAD)
         due_at = self.clock() + first.total_seconds()
-        return _Entry(partial(self._of_kit, chore, key[1]), every, chore.is_seldom, due_at, last)
+        return _Entry(
+            do=partial(self._of_kit, chore, key[1]),
+            every=every,
+            is_seldom=chore.is_seldom,
+            is_polled=chore.every is None,
+            due_at=due_at,
+            last=last,
+        )
 
     def _own_entry(self, key: Key, deed: Callable[[], None]) -> _Entry:
         def do() -> bool:
@@ -123,7 +135,9 @@ class Chores:
             return False
 
         due_at = self.clock() + spread(key, self.poll).total_seconds()
-        return _Entry(do, self.poll, is_seldom=False, due_at=due_at, last=None)
+        return _Entry(
+            do=do, every=self.poll, is_seldom=False, is_polled=True, due_at=due_at, last=None
+        )
 
     def _of_kit(self, chore: Chore, server: str) -> bool:
         """With the kit that the settings give it when it begins, if they still do."""
@@ -217,6 +231,7 @@ class Chores:
                 server=server,
                 chore=name,
                 every=entry.every,
+                is_polled=entry.is_polled,
                 began=entry.began,
                 last=entry.last,
                 next_due=at + timedelta(seconds=max(entry.due_at - now, 0)),

@@ -16,14 +16,17 @@ from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
 from barmand.service.following import Following
+from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
 from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
 from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
 from barmand.service.runner import Job, Key, Runner
+from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
@@ -52,6 +55,7 @@ from barmand.wire.messages import (
 )
 from barmand.wire.methods import AnyRequest, OwnRequest
 from barmand.wire.proof_messages import ProofRequest
+from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -72,6 +76,7 @@ class Desk:
     runner: Runner
     looking: Looking
     wal: WalDesk
+    timed: ScheduleDesk
     reload_house: Callable[[], House]
     queueing: threading.Lock
 
@@ -85,6 +90,10 @@ class Desk:
             return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
+        if isinstance(request, HookRequest):
+            return HookDesk(self.catalog, self.runner).answer(request, self.house)
+        if isinstance(request, ScheduleRequest):
+            return self.timed.answer(request, self.house)
         if isinstance(request, ProofRequest):
             return ProofDesk(self.runner, self.looking).answer(request, self.house, who)
         return self._answer(request, who)
@@ -118,11 +127,18 @@ class Desk:
             case _:
                 assert_never(request)
 
-    def queue(self, kit: Kit, *, name: str | None, who: str) -> tuple[Backup, Job]:
+    def queue(
+        self, kit: Kit, *, name: str | None, who: str, shares_name: bool = False
+    ) -> tuple[Backup, Job]:
         """Queue a backup of one server: where requests and schedules meet. Raises Refused."""
         with self.queueing:
             backup = self.catalog.backups.queue(
-                kit.name, method=kit.method, name=name, requester=who, now=local_now()
+                kit.name,
+                method=kit.method,
+                name=name,
+                requester=who,
+                now=local_now(),
+                shares_name=shares_name,
             )
             return backup, self.runner.enlist(_key(backup))
 
@@ -189,15 +205,23 @@ class Desk:
         log.info("cancelled", server=backup.server, backup_id=backup.id, deed=key.deed, by=who)
         # A cancel answers once the work has ended, as a rule: programs get their grace.
         self.runner.wait_for_end(key, CANCEL_SECONDS)
-        backup = self.catalog.backups.get(backup.server, backup.id)
+        backup = self._left_of(backup)
         standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
         return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
+    def _left_of(self, backup: Backup) -> Backup:
+        try:
+            return self.catalog.backups.get(backup.server, backup.id)
+        except NotFound as gone:
+            raise Refused(
+                f"backup {backup.id} of {backup.server} was deleted before that could be stopped"
+            ) from gone
+
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or what reads it, if that is what runs), else the active one."""
+        """The backup named (or what else is done with it, if that runs), else the active one."""
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            for deed in ("restore", VERIFICATION, MANIFEST):
+            for deed in ("restore", "delete", VERIFICATION, MANIFEST):
                 key = Key(deed, backup.server, backup.id)
                 if self.runner.has(key):
                     return backup, key
@@ -215,12 +239,16 @@ class Desk:
 
     def _delete(self, request: Delete, who: str) -> Answer:
         kit = self.house.kit(request.server)
-        backup = self._find(request.server, request.backup)
+        backup = self._find(request.server, request.backup, only=True)
         removed = yield from awaited(
             self.runner,
             Key("delete", backup.server, backup.id),
             lambda job: kit.delete.run(backup, actor=who, stop=job.stop),
         )
+        left = self.catalog.backups.of_server(backup.server)
+        if backup.status is Status.DONE and not any(each.status is Status.DONE for each in left):
+            words = f"it was the last one that was DONE: {backup.server} has no backup to restore"
+            yield WarningNote(server=backup.server, message=words)
         yield DeletedReply(server=backup.server, backup_id=backup.id, removed_wals=removed)
 
     def _reload(self) -> Reply:
@@ -232,9 +260,9 @@ class Desk:
             warnings=list(self.house.warnings),
         )
 
-    def _find(self, server: str, word: str) -> Backup:
+    def _find(self, server: str, word: str, *, only: bool = False) -> Backup:
         self.house.kit(server)
-        return find(self.catalog.backups.of_server(server), server, word)
+        return find(self.catalog.backups.of_server(server), server, word, only=only)
 
 
 def _verdict(view: BackupView) -> int:

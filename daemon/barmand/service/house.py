@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from barmand.model.calendar import CronSchedule
+from barmand.model.calendar import ScheduleLine
 from barmand.model.errors import ConfigInvalid, NotFound, Refused
 from barmand.model.order import Order
 from barmand.operations.accounts import Accounts
@@ -19,6 +19,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
+from barmand.operations.hooks import Hooks
 from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.make_manifest import MakeManifest
@@ -67,7 +68,7 @@ class Kit:
     host: str
     """The machine whose servers share max_parallel_backups_per_host."""
     order: Order
-    schedule: CronSchedule | None
+    schedule: tuple[ScheduleLine, ...]
     schedule_grace: timedelta
     layout: Layout
     source: Source | None
@@ -89,6 +90,7 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+    hooks: Hooks
     verify: Verify
     make_manifest: MakeManifest
     is_current: Callable[[], bool]

@@ -81,7 +81,8 @@ class KeepDesk:
     def _retention(self, request: AskRetention, kit: Kit) -> Answer:
         judging = kit.expire.judging
         verdicts = judging.verdicts()
-        why = judging.hindrance(remembers=False)
+        why = "the server is inactive" if not kit.is_active else None
+        why = why or judging.hindrance(remembers=False)
         freed = None
         if request.dry_run:
             if why is None and in_order(verdicts):

@@ -16,11 +16,13 @@ from barmand.model.errors import (
     UsageError,
 )
 from barmand.model.finding import Finding
+from barmand.model.hook import GOOD
 from barmand.model.naming import find
 from barmand.model.progress import Progress
 from barmand.model.retention import Keep
 from barmand.model.verdict import Verdict
 from barmand.outside.clock import local_now
+from barmand.service.hook_views import running, troubles
 from barmand.service.house import House, Kit
 from barmand.service.live_facts import live_facts
 from barmand.service.receivers import Receivers
@@ -134,6 +136,14 @@ class Looking:
         standing = Standing(keep_known(backup, house), verdict)
         return backup_view(backup, self.catalog, self._progress(backup), standing=standing)
 
+    def _hook_troubles(self, kit: Kit | None) -> list[str]:
+        """Of hooks that are still set."""
+        if kit is None or not kit.hooks.runner.commands:
+            return []
+        set_ones = {hook.option for hook in kit.hooks.runner.commands}
+        runs = self.catalog.hook_runs.last_of_each(kit.name)
+        return troubles([r for r in runs if r.hook in set_ones and r.outcome not in GOOD])
+
     def _progress(self, backup: Backup) -> Progress | None:
         return self.runner.progress(Key("backup", backup.server, backup.id))
 
@@ -230,6 +240,8 @@ class Looking:
             waiting_wals=None if kit is None else _waiting(kit),
             set_aside=None if kit is None else _set_aside(kit),
             wal_gaps=[gap_view(gap) for gap in self.catalog.wal_gaps.of_server(server)],
+            hooks_running=[running(run) for run in self.catalog.hook_runs.under_way(server)],
+            hook_troubles=self._hook_troubles(kit),
             next_scheduled_backup=self.next_ring(server),
         )
 
@@ -286,5 +298,5 @@ def _server_view(server: str, house: House) -> ServerView:
         method=kit.method if kit else None,
         backup_directory=str(kit.layout.home) if kit else None,
         conninfo=kit.conninfo if kit else None,
-        backup_schedule=kit.schedule.text if kit and kit.schedule else None,
+        backup_schedule="; ".join(map(str, kit.schedule)) or None if kit else None,
     )

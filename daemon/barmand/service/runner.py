@@ -21,6 +21,8 @@ from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
 
+HOOKS_PATIENCE_SECONDS = 5.0
+"""So long a backup keeps its place for hooks before it; then another one has it."""
 STOP_SECONDS = 30.0
 """What does not end within this time hangs in the kernel, on a dead mount say."""
 
@@ -44,6 +46,8 @@ class Job:
     is_withdrawn: bool = False
     progress: Progress = field(default_factory=lambda: Progress(Phase.QUEUED))
     phase_since: float = 0.0
+    patience: threading.Timer | None = None
+    """While hooks run before it."""
 
 
 READINGS = Limits(total=2, per_host=1)
@@ -141,13 +145,43 @@ class Runner:
         """What the work calls to tell how far it is; its elapsed time counts within the phase."""
 
         def report(phase: Phase, done: int | None, total: int | None) -> None:
-            now = monotonic()
             with self._lock:
+                if job.progress.phase is not phase:
+                    self._heed_hooks(job, phase)
+                now = monotonic()
                 if job.progress.phase is not phase:
                     job.phase_since = now
                 job.progress = Progress(phase, done, total, now - job.phase_since)
 
         return report
+
+    def _heed_hooks(self, job: Job, phase: Phase) -> None:
+        """Hooks may hang: a place is for copying, and others must not wait for them.
+
+        What had to give its place up before it began to copy waits here until it has one again.
+        """
+        was, patience = job.progress.phase, job.patience
+        if patience is not None:
+            patience.cancel()
+            job.patience = None
+        if phase is Phase.AGREEING:
+            job.patience = threading.Timer(HOOKS_PATIENCE_SECONDS, self._lend, [job.key])
+            job.patience.daemon = True
+            job.patience.start()
+        elif phase is Phase.HOOKS:
+            self._queue.lend(job.key)
+            self._begin_queued()
+        elif was is Phase.AGREEING:
+            self._queue.want_back(job.key)
+            self._begin_queued()
+            job.progress = Progress(Phase.QUEUED)
+            while not (self._queue.has_place(job.key) or job.stop.is_set()):
+                self._ended.wait(1)
+
+    def _lend(self, key: Key) -> None:
+        with self._lock:
+            self._queue.lend(key)
+            self._begin_queued()
 
     def progress(self, key: Key) -> Progress | None:
         with self._lock:
@@ -164,6 +198,8 @@ class Runner:
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
             self._queue.drop(job.key)
+            if job.patience is not None:
+                job.patience.cancel()
             self._readings.drop(job.key)
             self._begin_queued()
             self._ended.notify_all()

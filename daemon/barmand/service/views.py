@@ -14,6 +14,7 @@ from barmand.model.verdict import Verdict
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic
+from barmand.service.hook_views import troubles
 from barmand.service.receivers import Receiving, State
 from barmand.wire.messages import (
     BackupView,
@@ -64,6 +65,7 @@ def backup_view(
 ) -> BackupView:
     """One backup; its missing segments are counted only while it waits for them."""
     cluster, copied = backup.cluster, backup.copied
+    is_listed = wal is not None
     wal = wal or KnownWal.of(catalog, backup.server)
     gaps = _gaps(backup, wal.runs)
     size = cluster.segment_size if cluster else 0
@@ -120,6 +122,9 @@ def backup_view(
             DamageView(path=each.path, blocks=list(each.blocks))
             for each in (copied.damages if copied else ())
         ],
+        hook_troubles=None
+        if is_listed
+        else troubles(catalog.hook_runs.bad_of(backup.server, backup.id)),
         verification=_verification(catalog, backup),
         progress=None if progress is None else progress_view(progress),
         error=None if backup.reason is None else reason_view(backup.reason),

@@ -31,7 +31,8 @@ _ACTIVE: Mapping[str, str] = {
 _TOP = """\
 The configuration of barmand: every option, its default and its meaning.
 An option behind ';' shows its default; without a value after '=', there is none.
-A comment begins its own line, a value ends with its line, and quotes around a value are taken off.
+A comment begins its own line, a value ends with its line (but a schedule may go on in indented
+ones), and quotes around a value are taken off.
 Barman's files are read as they are: [barman] means the same as [barmand], and where both give an
 option, [barmand] decides."""
 

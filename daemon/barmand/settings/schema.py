@@ -23,6 +23,7 @@ from barmand.model.compression import (
 )
 from barmand.model.order import Checksums, Reuse
 from barmand.model.packing import Effort, Level, Packer
+from barmand.settings.schedule_lines import ScheduleLines
 from barmand.settings.values import (
     FALSE,
     LEVEL,
@@ -36,7 +37,6 @@ from barmand.settings.values import (
     GroupName,
     Kind,
     Retention,
-    Schedule,
     Seconds,
     SlotName,
     SocketPath,
@@ -72,6 +72,10 @@ class Derived:
             return self.template.format_map(known)
         except KeyError:
             return None
+
+
+_UNTIL_AGREED = Doc("The same, but tried again until it says 0 or 62; 63 forbids it.")
+_UNTIL_HEARD = Doc("The same, but tried again until it says 0 or 62.")
 
 
 class LogLevel(StrEnum):
@@ -289,17 +293,18 @@ class ServerSettings:
         int | None, whole(0, MAX_WORKERS), Doc("Threads that compress, with zstd.")
     ] = None
     backup_schedule: Annotated[
-        Schedule | None,
+        ScheduleLines,
         Doc(
             "barmand only: when to take a backup without being asked, such as 0 2 * * * or "
-            "@daily; then perhaps zone=Europe/Rome and jitter=10m. None: only when asked."
+            "@daily; then perhaps zone=Europe/Rome, jitter=10m, and options of this backup such "
+            "as reuse_backup=link or name=nightly. Without a value: only when asked."
         ),
-    ] = None
+    ] = ()
     backup_schedule_grace: Annotated[
         Span,
         Doc(
-            "barmand only: a scheduled backup missed while the daemon was down is made up for "
-            "at its start, if it was due no longer ago than this."
+            "barmand only: scheduled backups missed while the daemon was down are made up for "
+            "by one, if the last of them was due no longer ago than this."
         ),
     ] = timedelta(hours=12)
     immediate_checkpoint: Annotated[
@@ -451,6 +456,86 @@ class ServerSettings:
         Doc("Files that are no WAL, or not the same WAL twice.", is_server_only=True),
     ]
 
+    # Hooks: commands for /bin/sh. See docs/hooks.md.
+    pre_backup_script: Annotated[
+        Text | None,
+        Doc("Run before a backup is copied."),
+    ] = None
+    pre_backup_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_backup_script: Annotated[Text | None, Doc("Run after a backup was copied, or failed.")] = (
+        None
+    )
+    post_backup_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    post_backup_done_script: Annotated[
+        Text | None,
+        Doc(
+            "Run when a backup has become DONE, however long it waited for its WAL (barmand only)."
+        ),
+    ] = None
+    post_backup_done_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_delete_script: Annotated[
+        Text | None,
+        Doc("Run before a backup is deleted."),
+    ] = None
+    pre_delete_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_delete_script: Annotated[
+        Text | None,
+        Doc("Run after a backup was deleted, or could not be."),
+    ] = None
+    post_delete_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_archive_script: Annotated[
+        Text | None,
+        Doc("Run before a WAL file is archived."),
+    ] = None
+    pre_archive_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_archive_script: Annotated[
+        Text | None,
+        Doc("Run after a WAL file was archived, or could not be."),
+    ] = None
+    post_archive_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_wal_delete_script: Annotated[
+        Text | None,
+        Doc("Run before a WAL file is removed."),
+    ] = None
+    pre_wal_delete_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_wal_delete_script: Annotated[
+        Text | None,
+        Doc("Run after a WAL file was removed, or could not be."),
+    ] = None
+    post_wal_delete_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_recovery_script: Annotated[
+        Text | None,
+        Doc("Run before a backup is restored."),
+    ] = None
+    pre_recovery_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_recovery_script: Annotated[
+        Text | None,
+        Doc("Run after a backup was restored, or could not be."),
+    ] = None
+    post_recovery_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    hook_timeout: Annotated[
+        int,
+        seconds(1),
+        Doc("barmand only: a hook that runs longer is ended, with all that it started."),
+    ] = 43_200
+    wal_hook_timeout: Annotated[
+        int,
+        seconds(1),
+        Doc("barmand only: the same for archive and wal_delete hooks, if it is shorter."),
+    ] = 600
+    hook_retry_times: Annotated[
+        int,
+        whole(0, 1000),
+        Doc("barmand only: how often a retry hook that failed is tried again."),
+    ] = 10
+    hook_retry_sleep: Annotated[
+        Seconds,
+        Doc(
+            "barmand only: the pause before its next try; each further one is twice as long, up to "
+            "a minute."
+        ),
+    ] = 3
+
 
 # ------------------------------------------------------------------------------ what the fields say
 
@@ -529,12 +614,6 @@ def _except(*words: str) -> frozenset[str]:
     return frozenset(words)
 
 
-_HOOKS = {
-    f"{phase}_{event}{retry}_script": NotCarried("hook scripts are not run yet")
-    for event in ("backup", "delete", "archive", "wal_delete", "recovery")
-    for phase in ("pre", "post")
-    for retry in ("", "_retry")
-}
 _OWN_FILTERS = "filters of your own are not run"
 _NO_AGE_CHECK = "the check does not look at the age and size of backups yet"
 _BY_SYSTEMD = "the service manager decides this for a daemon"
@@ -589,7 +668,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "staging_location": NotCarried(_AT_RESTORE, _except("local")),
     "local_staging_path": NotCarried(_AT_RESTORE),
     "recovery_staging_path": NotCarried(_AT_RESTORE),
-    **_HOOKS,
 }
 CLOUD_PREFIXES = ("aws_", "azure_", "gcp_", "snapshot_")
 _CLOUD = NotCarried("cloud snapshots are not carried")

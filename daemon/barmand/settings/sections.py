@@ -11,6 +11,7 @@ from barmand.model.compression import Compression
 from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.model.packing import Packer, packing_of
 from barmand.model.retention_policy import Redundancy
+from barmand.settings import schedule_lines
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     NOT_CARRIED,
@@ -83,7 +84,8 @@ class Section:
 
     def _read(self, option: Option, entry: Entry) -> None:
         try:
-            refuse_unreadable(entry.text)
+            if not option.kind.has_lines:
+                refuse_unreadable(entry.text)
             self.values[option.key] = option.read(entry.text)
         except ValueError as error:
             self.problems.append(entry.problem(option.key, str(error)))
@@ -132,6 +134,7 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
             _judge_foreign(server, key)
     _refuse_unsafe(server)
     _judge_method(server)
+    schedule_lines.judge(server.values, server.problem, server.warn)
     _judge_compression(server)
     _judge_packing(server)
     _judge_archivers(server)
@@ -164,6 +167,8 @@ def _judge_foreign(section: Section, key: str) -> None:
 
 
 def _unknown(key: str) -> str:
+    if key[0] in "@*0123456789":
+        return "is no option: the lines of a schedule have no comment or empty line between them"
     close = get_close_matches(key, [*_DAEMON, *_SERVER, *NOT_CARRIED], n=1, cutoff=0.7)
     return f"unknown option, did you mean {close[0]}?" if close else "unknown option"
 

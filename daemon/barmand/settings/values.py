@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-from barmand.model.calendar import CronSchedule
+from barmand.model.calendar import ScheduleLine
 from barmand.model.order import TablespaceLimit
 from barmand.model.packing import HIGHEST_LEVEL, LOWEST_LEVEL, Effort, Level
 from barmand.model.retention_policy import RetentionPolicy, parse_policy
@@ -48,6 +48,8 @@ class Kind:
 
     words: str
     read: Callable[[str], object]
+    has_lines: bool = False
+    """Its value may go on in indented lines."""
 
 
 # ----------------------------------------------------------------------------------- before reading
@@ -174,7 +176,8 @@ def _span(text: str) -> timedelta:
 
 # ------------------------------------------------------------------ the annotations an option wears
 
-Flag = Annotated[bool, Kind("on or off", _flag)]
+FLAG = Kind("on or off", _flag)
+Flag = Annotated[bool, FLAG]
 Text = Annotated[str, Kind("text", str)]
 Folder = Annotated[Path, Kind("absolute path", _path)]
 Folders = Annotated[tuple[Path, ...], Kind("absolute paths with ':' between them", _folders)]
@@ -186,9 +189,6 @@ TablespaceLimits = Annotated[
 ]
 Seconds = Annotated[int, seconds()]
 Span = Annotated[timedelta, Kind("time span like 90m, 6h, 1d or 2 HOURS", _span)]
-Schedule = Annotated[
-    CronSchedule, Kind("five cron fields, or @daily and the like", CronSchedule.parse)
-]
 Retention = Annotated[
     RetentionPolicy,
     Kind("REDUNDANCY n, RECOVERY WINDOW OF n DAYS|WEEKS|MONTHS, or none", parse_policy),
@@ -200,6 +200,8 @@ GroupName = Annotated[str, matching(_GROUP, "a group's name")]
 
 # ------------------------------------------------------------------------------------ value to text
 
+_BETWEEN: dict[type, str] = {TablespaceLimit: " ", ScheduleLine: "\n    "}
+
 
 def write(value: object) -> str:
     """The text that reads back as this value; nothing for None."""
@@ -210,10 +212,9 @@ def write(value: object) -> str:
             return "on" if value else "off"
         case TablespaceLimit():
             return f"{value.tablespace}:{value.kibibytes}"
-        case tuple() if value and isinstance(value[0], TablespaceLimit):
-            return " ".join(map(write, value))
         case tuple():
-            return ":".join(map(write, value))
+            between = _BETWEEN.get(type(value[0]), ":") if value else ""
+            return between.join(map(write, value))
         case timedelta():
             return _write_span(int(value.total_seconds()))
         case Conninfo():

@@ -180,6 +180,8 @@ class BackupView(Struct, frozen=True, kw_only=True):
     wal_gaps: list[GapView]
     """Missing WAL that a replay of this backup would come to."""
     damages: list[DamageView]
+    hook_troubles: list[str] | None
+    """A line for each hook that did not go well; null in a list of backups."""
     verification: VerificationView | None
     """The last one; null for a backup that was never verified."""
     progress: ProgressView | None
@@ -245,6 +247,9 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     set_aside: int | None
     """Files in errors/; null where that cannot be told."""
     wal_gaps: list[GapView]
+    hooks_running: list[str]
+    hook_troubles: list[str]
+    """A line for each hook that did not go well when it was run last."""
     next_scheduled_backup: datetime | None
 
 

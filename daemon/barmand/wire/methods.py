@@ -1,6 +1,7 @@
 """Every request there is, by its method's name."""
 
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.messages import (
     AskStatus,
@@ -18,6 +19,7 @@ from barmand.wire.messages import (
     StartBackup,
 )
 from barmand.wire.proof_messages import ProofRequest
+from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
 
@@ -38,6 +40,15 @@ OwnRequest = (
 )
 """All but those about WAL."""
 
-AnyRequest = OwnRequest | WalRequest | StreamRequest | DoorRequest | KeepRequest | ProofRequest
+AnyRequest = (
+    OwnRequest
+    | WalRequest
+    | StreamRequest
+    | DoorRequest
+    | KeepRequest
+    | ProofRequest
+    | ScheduleRequest
+    | HookRequest
+)
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}
