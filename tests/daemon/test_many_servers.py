@@ -220,7 +220,7 @@ def test_a_reload_tells_options_without_secrets_and_a_fault_of_grammar_changes_n
     assert server_status(daemon)["state"] == "active"
     daemon.expects("settings not changed")
     daemon.hup()
-    assert "line 2" in str(daemon.log_records("settings not changed"))
+    eventually(lambda: "line 2" in str(daemon.log_records("settings not changed")))
 
 
 def test_a_receiver_that_is_terminated_begins_again(daemon: Daemon, folder: Path) -> None:
