@@ -438,7 +438,7 @@ def test_a_death_at_any_step_with_hooks(world: World, prepare: Story, story: Sto
         return fate
 
     def live_on_disk(k: int) -> Fate:
-        fate = Fate(3 * k)
+        fate = Fate(9 * k)
         with world.life(fate) as bench, DISK.mortal(world.home, fate), suppress(Died):
             story(bench)
         return fate
