@@ -13,7 +13,7 @@ import google_crc32c
 
 from barmand.catalog.memory import Catalog
 from barmand.model import backup as backups
-from barmand.model.backup import Backup, Cluster, Damage, Reason, Tablespace
+from barmand.model.backup import ACTIVE, Backup, Cluster, Damage, Reason, Tablespace
 from barmand.model.clock_watch import Reading
 from barmand.model.compression import Compression
 from barmand.model.door import MAGICS
@@ -777,7 +777,10 @@ def start_again(bench: Bench) -> None:
     bench.catalog.holds.release_all()
     bench.catalog.hook_runs.interrupt_all()
     bench.rebuild.run()
-    bench.restart.fail_interrupted("main")
+    for backup in bench.catalog.backups.in_status(*ACTIVE):
+        if backup.server != "main":
+            continue
+        bench.restart.fail_if_active(backup)
     bench.push.forget()
     bench.restart.go_on("main", stop=Stop())
     bench.pass_wal()

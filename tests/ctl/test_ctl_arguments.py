@@ -30,6 +30,7 @@ from barmand.wire.messages import (
     StartBackup,
 )
 from barmand.wire.methods import METHODS, AnyRequest
+from barmand.wire.process_messages import ListProcesses, TerminateProcess
 from barmand.wire.wal_messages import ListFiles
 
 
@@ -52,6 +53,8 @@ def refusal(*argv: str) -> str:
     [
         ("ping", Ping()),
         ("reload", Reload()),
+        ("list-processes main", ListProcesses(server="main")),
+        ("terminate-process main backup", TerminateProcess(server="main", task="backup")),
         ("list-servers", ListServers()),
         ("list-server", ListServers()),
         ("list-backups", ListBackups()),

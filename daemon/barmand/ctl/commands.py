@@ -9,6 +9,7 @@ from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
 from barmand.ctl.hook_commands import HOOK_COMMANDS
 from barmand.ctl.keep_commands import KEEP_COMMANDS
+from barmand.ctl.process_commands import PROCESS_COMMANDS
 from barmand.ctl.proof_commands import PROOF_COMMANDS
 from barmand.ctl.schedule_commands import SCHEDULE_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
@@ -157,6 +158,7 @@ COMMANDS: dict[str, Command] = {
     **WAL_COMMANDS,
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
+    **PROCESS_COMMANDS,
     **HOOK_COMMANDS,
     **SCHEDULE_COMMANDS,
     "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),

@@ -82,7 +82,9 @@ class Looking:
             case CheckServer():
                 return self._check(request, house)
             case ListServers():
-                return ServersReply(servers=[_server_view(name, house) for name in house.names])
+                return ServersReply(
+                    servers=[_server_view(name, house) for name in house.told_names]
+                )
             case ShowServers():
                 return self._show_servers(request, house)
 
@@ -120,7 +122,7 @@ class Looking:
 
     def _all_names(self, house: House) -> list[str]:
         """Also those that are in no INI any more but have backups."""
-        return sorted({*house.names, *self.catalog.backups.servers()})
+        return sorted({*house.told_names, *self.catalog.backups.servers()})
 
     def _demand_known(self, servers: Sequence[str], house: House) -> None:
         known = self._all_names(house)
@@ -192,7 +194,7 @@ class Looking:
         return ServerDetailsReply(servers=details)
 
     def _status(self, request: AskStatus, house: House) -> Reply:
-        servers = list(dict.fromkeys(request.servers)) or house.names
+        servers = list(dict.fromkeys(request.servers)) or house.told_names
         self._demand_known(servers, house)
         return StatusReply(
             daemon=DaemonStatus(
@@ -210,7 +212,7 @@ class Looking:
     def _server_status(self, server: str, house: House) -> ServerStatus:
         view = _server_view(server, house)
         backups = self.catalog.backups.of_server(server)
-        kit = house.kits.get(server)
+        kit = house.leaving.get(server) or house.kits.get(server)
         last_wal = self.catalog.wal_runs.last_archived(server)
         active = [backup for backup in backups if backup.status in ACTIVE]
         usable = [b for b in backups if b.status in (Status.DONE, Status.WAITING_FOR_WALS)]
@@ -284,9 +286,11 @@ def _ids(backups: Sequence[Backup], status: Status) -> list[str]:
 
 
 def _server_view(server: str, house: House) -> ServerView:
-    kit: Kit | None = house.kits.get(server)
+    kit: Kit | None = house.leaving.get(server) or house.kits.get(server)
     state = "unconfigured"
-    if server in house.broken:
+    if server in house.leaving:
+        state = "leaving"
+    elif server in house.broken:
         state = "broken"
     elif kit is not None:
         state = "active" if kit.is_active else "inactive"

@@ -211,7 +211,9 @@ class ReceiverView(Struct, frozen=True, kw_only=True):
 
 
 class ServerView(Struct, frozen=True, kw_only=True):
-    """One server; `state`: active, inactive (by its settings) or broken (see `problems`)."""
+    """One server; `state`: active, inactive (by its settings), broken (see `problems`), leaving
+    (not served any more once its backups have ended) or unconfigured.
+    """
 
     server: str
     description: str | None
@@ -483,11 +485,38 @@ class ShowServers(Request, frozen=True, kw_only=True):
     servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
 
 
+class OptionChangeView(Struct, frozen=True, kw_only=True):
+    """Values as they are written, secrets masked; an empty one is none."""
+
+    option: str
+    before: str
+    after: str
+    counts_from_next_start: bool
+
+
+class ServerChangeView(Struct, frozen=True, kw_only=True):
+    """`became`: added, removed, changed, put aside, or back in service.
+
+    `unfinished_backups` are served to their end, although the server is not served any more.
+    """
+
+    server: str
+    became: str
+    options: list[OptionChangeView]
+    problems: list[str]
+    unfinished_backups: list[str]
+
+
 class ReloadReply(Reply, frozen=True, kw_only=True):
+    """`changes` has the servers that changed; `unchanged` counts the others."""
+
     servers: list[str]
     broken: list[str]
     problems: list[str]
     warnings: list[str]
+    changes: list[ServerChangeView]
+    daemon_changes: list[OptionChangeView]
+    unchanged: int
 
 
 class Reload(Request, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from barmand.wire.messages import (
     ShowServers,
     StartBackup,
 )
+from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
@@ -47,6 +48,7 @@ AnyRequest = (
     | DoorRequest
     | KeepRequest
     | ProofRequest
+    | ProcessRequest
     | ScheduleRequest
     | HookRequest
 )
