@@ -15,7 +15,7 @@ from barmand.catalog.memory import open_catalog
 from barmand.model.backup import ACTIVE, Backup
 from barmand.model.errors import Failure
 from barmand.outside.clock import WallClock, local_now
-from barmand.service import journal, systemd, timed_backups
+from barmand.service import journal, lost_backups, systemd, timed_backups
 from barmand.service.alone import alone
 from barmand.service.chores import Chores
 from barmand.service.control import Control
@@ -217,8 +217,9 @@ class Daemon:
             self._runner.ring(f"watch {name}", partial(self._watcher.renew, name))
 
     def _fail_lost(self) -> None:
-        for backup in self._desk.lost():
-            self._runner.ring(f"lost {backup.server}", partial(self._desk.fail_lost, backup))
+        for backup in lost_backups.lost(self._desk):
+            fail = partial(lost_backups.fail, self._desk, backup)
+            self._runner.ring(f"lost {backup.server}", fail)
         self._let_go()
 
     def _let_go(self) -> None:

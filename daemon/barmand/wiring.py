@@ -140,8 +140,15 @@ def _server_change(name: str, before: Settings, after: Settings) -> ServerChange
         return ServerChange(name, Became.BACK)
     if name not in before.servers:
         return ServerChange(name, Became.ADDED)
-    options = _option_changes(before.servers[name], after.servers[name])
+    options = _server_options(before.servers[name], after.servers[name])
     return ServerChange(name, Became.CHANGED, options) if options else None
+
+
+def _server_options(before: ServerSettings, after: ServerSettings) -> tuple[OptionChange, ...]:
+    """A streaming_conninfo that is conninfo's by default is not told again."""
+    follows = all(each.streaming_conninfo == each.conninfo for each in (before, after))
+    changes = _option_changes(before, after)
+    return tuple(each for each in changes if not (follows and each.option == "streaming_conninfo"))
 
 
 def _option_changes(
@@ -159,7 +166,7 @@ def _option_changes(
 def _option_change(option: str, old: object, new: object, *, is_late: bool) -> OptionChange:
     before, after = _words(old), _words(new)
     if before == after:
-        after = f"{after} (its secret changed)"
+        after = "the same with another secret"
     return OptionChange(option, before, after, is_late)
 
 
