@@ -87,7 +87,7 @@ class Daemon:
         bells = Bells(
             ring_archive,
             self._ring_retention,
-            self._find_kit,
+            lambda server: self._desk.house.kits.get(server),
             self._delete_alone,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
@@ -208,9 +208,6 @@ class Daemon:
 
     def _delete_alone(self, backup: Backup, delete: Callable[[], int]) -> int:
         return alone(self._runner, Key("delete", backup.server, backup.id), delete)
-
-    def _find_kit(self, server: str) -> Kit | None:
-        return self._desk.house.kits.get(server)
 
     def _watch_again(self) -> None:
         for name in self._desk.house.served:
