@@ -38,7 +38,6 @@ from barmand.settings.schema import Settings
 from barmand.storage.lock import StateLock
 from barmand.wiring import (
     Builder,
-    at_next_start,
     demand_grammar,
     limits_of,
     rights_of,
@@ -87,7 +86,7 @@ class Daemon:
         bells = Bells(
             ring_archive,
             self._ring_retention,
-            lambda server: self._desk.house.kits.get(server),
+            self._find_kit,
             self._delete_alone,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
@@ -209,6 +208,9 @@ class Daemon:
     def _delete_alone(self, backup: Backup, delete: Callable[[], int]) -> int:
         return alone(self._runner, Key("delete", backup.server, backup.id), delete)
 
+    def _find_kit(self, server: str) -> Kit | None:
+        return self._desk.house.kits.get(server)
+
     def _watch_again(self) -> None:
         for name in self._desk.house.served:
             self._runner.ring(f"watch {name}", partial(self._watcher.renew, name))
@@ -223,8 +225,7 @@ class Daemon:
         """Servers that the settings have no more, once their last backup has ended."""
         with self._reloading:
             house = self._desk.house
-            unfinished = self._builder.unfinished
-            leaving = {name: kit for name, kit in house.leaving.items() if unfinished(name)}
+            leaving = {n: kit for n, kit in house.leaving.items() if self._builder.unfinished(n)}
             for name in house.leaving.keys() - leaving.keys():
                 log.info("server has left: its backups have ended", server=name)
             if len(leaving) < len(house.leaving):
@@ -252,9 +253,8 @@ class Daemon:
         try:
             settings = read(self._settings.path)
             demand_grammar(settings)
-            house = self._builder.next_house(self._desk.house, self._read, settings)
-            later = at_next_start(self._settings.daemon, settings.daemon)
-            house = replace(house, warnings=[*house.warnings, *later])
+            began_with = self._settings.daemon
+            house = self._builder.next_house(self._desk.house, self._read, settings, began_with)
             known = self._desk.house.kits
             self._see_to_ground((house.kits[n] for n in house.kits.keys() - known), rebuild)
             self._desk.house, self._read = house, settings

@@ -59,7 +59,9 @@ class Builder:
             warnings=[str(warning) for warning in settings.warnings],
         )
 
-    def next_house(self, old: House, before: Settings, after: Settings) -> House:
+    def next_house(
+        self, old: House, before: Settings, after: Settings, began_with: DaemonSettings
+    ) -> House:
         """After a reload: what is not served any more is served until its backups have ended."""
         house = self.house(after)
         gone = [name for name in old.served if name not in house.served]
@@ -71,6 +73,7 @@ class Builder:
         )
         return replace(
             house,
+            warnings=[*house.warnings, *at_next_start(began_with, after.daemon)],
             leaving={name: old.served[name] for name in unfinished},
             changes=replace(changes, servers=servers),
         )
