@@ -50,7 +50,13 @@ class Housed:
 
     @property
     def kit(self) -> Kit:
-        bells = Bells(_nobody, _nobody, lambda _server: None, Receivers(lambda: None))
+        bells = Bells(
+            ring_archive=_nobody,
+            ring_retention=_nobody,
+            find_kit=lambda _server: None,
+            delete_alone=lambda _backup, deed: deed(),
+            receivers=Receivers(lambda: None),
+        )
         house = Builder(self.catalog, bells).house(self.settings)
         return house.kit(SERVER)
 
