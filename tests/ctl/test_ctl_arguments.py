@@ -10,13 +10,13 @@ from barmand.ctl import arguments, values
 from barmand.ctl.backup_command import SENT
 from barmand.ctl.commands import ALIASES, COMMANDS
 from barmand.model.errors import UsageError
+from barmand.wire.check_messages import CheckServer
 from barmand.wire.door_messages import GetWal, WalPush
 from barmand.wire.lines import read_call
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
     CheckBackup,
-    CheckServer,
     Count,
     Delete,
     ListBackups,
@@ -30,6 +30,7 @@ from barmand.wire.messages import (
     StartBackup,
 )
 from barmand.wire.methods import METHODS, AnyRequest
+from barmand.wire.process_messages import ListProcesses, TerminateProcess
 from barmand.wire.wal_messages import ListFiles
 
 
@@ -52,6 +53,8 @@ def refusal(*argv: str) -> str:
     [
         ("ping", Ping()),
         ("reload", Reload()),
+        ("list-processes main", ListProcesses(server="main")),
+        ("terminate-process main backup", TerminateProcess(server="main", task="backup")),
         ("list-servers", ListServers()),
         ("list-server", ListServers()),
         ("list-backups", ListBackups()),
@@ -67,6 +70,8 @@ def refusal(*argv: str) -> str:
         ("cancel main 20260116T020500", Cancel(server="main", backup="20260116T020500")),
         ("check main other main", CheckServer(servers=["main", "other"])),
         ("check all", CheckServer(servers=["all"])),
+        ("check --nagios all", CheckServer(servers=["all"])),
+        ("check main --check-timeout 5", CheckServer(servers=["main"], check_timeout=5)),
         ("show-servers all", ShowServers(servers=["all"])),
         ("show-server main", ShowServers(servers=["main"])),
         ("list-files main last", ListFiles(server="main", backup="last")),

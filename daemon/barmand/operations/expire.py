@@ -14,7 +14,8 @@ from barmand.catalog.events import Events
 from barmand.model.backup import Backup
 from barmand.model.errors import Failure, NotFound, Refused, Stopped
 from barmand.model.event import Event
-from barmand.model.verdict import Verdict, in_order
+from barmand.model.judge import in_order
+from barmand.model.verdict import Verdict
 from barmand.operations.delete import Delete
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup

@@ -27,11 +27,10 @@ class Restart:
     archive: Archive
     delete: Delete
 
-    def fail_interrupted(self, server: str) -> None:
-        """Quick, before the daemon is ready: nobody works on these any more."""
-        for backup in self.backups.of_server(server):
-            if backup.status in ACTIVE:
-                self.fail(backup)
+    def fail_if_active(self, backup: Backup) -> None:
+        """Unless that was seen to meanwhile."""
+        if self.backups.get(backup.server, backup.id).status in ACTIVE:
+            self.fail(backup)
 
     def fail(self, backup: Backup) -> None:
         self.record.fail(backup, INTERRUPTED)

@@ -13,9 +13,10 @@ from barmand.model import retention
 from barmand.model.backup import Backup
 from barmand.model.errors import UsageError
 from barmand.model.event import Event
+from barmand.model.judge import in_order
 from barmand.model.keeping import Kept
 from barmand.model.naming import find
-from barmand.model.verdict import Verdict, in_order
+from barmand.model.verdict import Verdict
 from barmand.operations.forecast import Freed
 from barmand.outside.clock import reading
 from barmand.service.awaiting import awaited

@@ -84,6 +84,10 @@ class Queue(Generic[K, W]):
         self._waiting.clear()
         return left
 
+    @property
+    def count(self) -> int:
+        return len(self._waiting)
+
     def place(self, key: K) -> Place | None:
         return self._places.get(key)
 

@@ -8,14 +8,16 @@ another server.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
 from barmand.model.errors import Failure, Refused, Stopped
 from barmand.model.progress import Phase, Progress
 from barmand.model.queueing import Limits
-from barmand.outside.clock import monotonic
-from barmand.service.lanes import Lanes
+from barmand.model.turns import Chore
+from barmand.outside.clock import local_now, monotonic
+from barmand.service.lanes import Lanes, UnderWay
 from barmand.service.queue import Queue
 from barmand.service.stopping import StopFlag
 
@@ -23,7 +25,7 @@ log = structlog.get_logger()
 
 HOOKS_PATIENCE_SECONDS = 5.0
 """So long a backup keeps its place for hooks before it; then another one has it."""
-STOP_SECONDS = 30.0
+STOP_SECONDS = 20.0
 """What does not end within this time hangs in the kernel, on a dead mount say."""
 
 
@@ -44,6 +46,8 @@ class Job:
     stop: StopFlag = field(default_factory=StopFlag)
     has_begun: bool = False
     is_withdrawn: bool = False
+    since: datetime = field(default_factory=local_now)
+    """When it was queued; when it began, once it has."""
     progress: Progress = field(default_factory=lambda: Progress(Phase.QUEUED))
     phase_since: float = 0.0
     patience: threading.Timer | None = None
@@ -109,6 +113,7 @@ class Runner:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
         with self._lock:
             job.has_begun = not job.is_withdrawn
+            job.since = local_now()
         try:
             if job.has_begun:
                 with structlog.contextvars.bound_contextvars(
@@ -193,6 +198,25 @@ class Runner:
     def all_progress(self) -> list[tuple[Key, Progress]]:
         with self._lock:
             return [(job.key, job.progress) for job in self._jobs.values() if job.has_begun]
+
+    def jobs_of(self, server: str) -> list[tuple[Key, Progress, datetime]]:
+        """With how far they are, and since when."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if job.key.server == server]
+        return [(job.key, self.progress(job.key) or job.progress, job.since) for job in jobs]
+
+    def wait_for_chores(self, kind: str, seconds: float) -> list[str]:
+        """Until they have ended, or for so many seconds: the servers whose have not."""
+        return self._lanes.wait_for(kind, seconds)
+
+    def chores(self) -> dict[Chore, UnderWay]:
+        """Those that are being done."""
+        return self._lanes.under_way()
+
+    def queued(self) -> int:
+        """How many backups wait for their turn."""
+        with self._lock:
+            return self._queue.count
 
     def _discharge(self, job: Job) -> None:
         if self._jobs.get(job.key) is job:
