@@ -141,13 +141,13 @@ class Daemon:
         for kit in working.values():
             self._prepare_ground(kit)
         self._chores.serve(working)
-        self._watcher.serve({name: kit.watched for name, kit in working.items()})
-        self._receivers.serve(
-            {name: kit.source for name, kit in working.items() if kit.source is not None}
-        )
         self._schedule.serve(
             {name: Wanted(kit.schedule, kit.schedule_grace) for name, kit in working.items()},
             put_aside=house.broken,
+        )
+        self._watcher.serve({name: kit.watched for name, kit in working.items()})
+        self._receivers.serve(
+            {name: kit.source for name, kit in working.items() if kit.source is not None}
         )
         for name in working:
             self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
