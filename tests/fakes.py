@@ -3,7 +3,7 @@
 import itertools
 import os
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,14 +11,16 @@ from threading import Lock
 
 import google_crc32c
 
+from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.memory import Catalog
 from barmand.model import backup as backups
-from barmand.model.backup import Backup, Cluster, Damage, Reason, Tablespace
+from barmand.model.backup import ACTIVE, Backup, Cluster, Damage, Reason, Tablespace
 from barmand.model.clock_watch import Reading
 from barmand.model.compression import Compression
 from barmand.model.door import MAGICS
 from barmand.model.errors import Failure, PostgresFailed, Stopped, ToolFailed
 from barmand.model.event import Event
+from barmand.model.hook import HOOKS, Ended, HookEvent, Patience
 from barmand.model.order import Order
 from barmand.model.packing import Packing
 from barmand.model.progress import Phase
@@ -29,8 +31,9 @@ from barmand.operations import ports
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
+from barmand.operations.backup_health import BackupHealth, BackupLimits
 from barmand.operations.branches import Branches
-from barmand.operations.check import Check
+from barmand.operations.check import Check, Limits
 from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
@@ -39,6 +42,11 @@ from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
+from barmand.operations.hook_health import HookHealth
+from barmand.operations.hook_runner import HookRunner
+from barmand.operations.hooked_intake import HookedTakeIn
+from barmand.operations.hooks import Hooks
+from barmand.operations.inquiry import Lines
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.noticed import Noticed
@@ -49,9 +57,11 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.space_health import SpaceHealth
 from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
-from barmand.outside.postgres import Identity, Readiness, Slot
+from barmand.outside.postgres import Identity, Slot
+from barmand.outside.readiness import Readiness
 from barmand.storage.in_hand import InHand
 from barmand.storage.intake import Intake
 from barmand.storage.layout import Layout
@@ -85,6 +95,11 @@ class FakeClock:
 
     def reading(self) -> Reading:
         return Reading(self(), "this start", self.seconds())
+
+    def ticking(self) -> float:
+        """As `seconds`, and each look is a second later."""
+        self()
+        return self.seconds()
 
 
 class Stop:
@@ -205,6 +220,16 @@ class FakePostgres:
     reads_settings: bool = True
     switches_wal: bool = True
     starts_backups: bool = True
+    reads_stats: bool = True
+    checkpoints: bool | None = True
+    lists_wal: bool = True
+    archive_command: str | None = "barmanctl wal-push main %p"
+    data_checksums: str = "on"
+    shown: Callable[[], datetime] = lambda: NOON
+    """What its clock shows in an answer to a check."""
+    most_senders: int = 10
+    senders: int = 0
+    most_slots: int = 10
     role: str = "barman"
     slots: dict[str, Slot] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
@@ -238,15 +263,35 @@ class FakePostgres:
         self._answer("readiness")
         return Readiness(
             version=self.version,
+            system_id=self.system_id,
             is_standby=self.is_standby,
+            clock=self.shown(),
+            role=self.role,
+            pgdata=self.pgdata if self.reads_settings else None,
+            data_checksums=self.data_checksums,
             wal_level=self.wal_level,
             archive_mode=self.archive_mode,
+            archive_command=self.archive_command,
             archiving_fails=self.archiving_fails,
+            last_failed_wal=segment_name(3) if self.archiving_fails else None,
             reads_settings=self.reads_settings,
-            switches_wal=self.switches_wal,
-            starts_backups=self.starts_backups,
-            role=self.role,
+            reads_stats=self.reads_stats,
+            checkpoints=self.checkpoints,
+            forbidden=self._forbidden(),
+            most_senders=self.most_senders,
+            senders=self.senders,
+            most_slots=self.most_slots,
+            slots=len(self.slots),
         )
+
+    def _forbidden(self) -> list[str]:
+        may = {
+            "pg_backup_start(text,boolean)": self.starts_backups,
+            "pg_backup_stop(boolean)": self.starts_backups,
+            "pg_ls_waldir()": self.lists_wal,
+            "pg_switch_wal()": self.switches_wal,
+        }
+        return [function for function, is_allowed in may.items() if not is_allowed]
 
     def moment(self) -> datetime:
         if self.clock is None:
@@ -416,6 +461,46 @@ class FakeProgram:
         return self.major
 
 
+@dataclass
+class FakeHookProgram:
+    """Runs nothing: what a command ends with is in `codes`, one for each try, the last for ever.
+
+    A code may be a deed, which is done and then gives the code.
+    """
+
+    codes: dict[str, list[int | Callable[[], int | None] | None]] = field(default_factory=dict)
+    told: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """The command and the environment of each run."""
+    limits: list[float] = field(default_factory=list)
+    doubts: dict[str, str] = field(default_factory=dict)
+
+    def run(
+        self, command: str, environment: Mapping[str, str], *, timeout_seconds: float, stop: Stop
+    ) -> Ended:
+        self.told.append((command, dict(environment)))
+        self.limits.append(timeout_seconds)
+        codes = self.codes.get(command, [0])
+        code = codes[0] if len(codes) == 1 else codes.pop(0)
+        if callable(code):
+            code = code()
+        if stop.is_set():
+            raise Stopped("sh was stopped")
+        if code is None:
+            return Ended(None, "ran longer than 5 s", 5.0, "half", timed_out=True)
+        return Ended(code, f"ended with exit code {code}", 0.1, f"said by {command}")
+
+    def doubt(self, command: str) -> str | None:
+        return self.doubts.get(command)
+
+    @property
+    def commands(self) -> list[str]:
+        return [command for command, _ in self.told]
+
+    def environment_of(self, command: str) -> dict[str, str]:
+        """Of its last run."""
+        return next(told for name, told in reversed(self.told) if name == command)
+
+
 # -------------------------------------------------------------------------------------------- bench
 
 
@@ -451,6 +536,8 @@ class Bench:
     restart: Restart
     rebuild: Rebuild
     accounts: Accounts
+    hooks: Hooks
+    scripts: FakeHookProgram
 
     def queue(self, name: str | None = None) -> Backup:
         return self.catalog.backups.queue(
@@ -514,36 +601,77 @@ def bench_over(
     is_prepared: bool = True,
     packing: Packing | None = None,
     batches: Batches = ALL_AT_ONCE,
+    hooks: Sequence[str] = (),
+    scripts: FakeHookProgram | None = None,
+    stopping: Stop | None = None,
 ) -> Bench:
-    """As barmand.wiring puts a kit together."""
+    """As barmand.wiring puts a kit together. Each of `hooks` is set, its command is its name."""
     postgres, clock = postgres or FakePostgres(), clock or FakeClock()
+    postgres.shown = lambda: clock.moment
     layout = layout_in(home)
     if is_prepared:
         layout.prepare()
     tool, wals, guard, rung = FakeCopyTool(postgres), WalArchive(layout), Lock(), list[str]()
-    record = Record(catalog.backups, layout, clock, when_done=lambda: rung.append("prune"))
-    method = ByPgBasebackup(layout, tool, clock, clock.seconds)
-    wal_health = WalHealth(
+    scripts = scripts or FakeHookProgram()
+    runner = HookRunner(
         server="main",
-        layout=layout,
-        wal_gaps=catalog.wal_gaps,
-        wal_runs=catalog.wal_runs,
-        most_waiting=None,
-        oldest=None,
+        commands={HOOKS[name]: name for name in hooks},
+        surroundings={"BARMAN_CONFIGURATION": "/etc/barmand.conf"},
+        program=scripts,
+        runs=catalog.hook_runs,
+        events=catalog.events,
+        patience=Patience(100, 3, 2),
+        wal_patience=Patience(10, 2, 1),
         now=clock,
+        monotonic=clock.seconds,
     )
+    around = Hooks(runner, layout, catalog.backups, catalog.holds)
+    record = Record(
+        catalog.backups,
+        layout,
+        clock,
+        when_done=lambda: rung.append("prune"),
+        owes_hook=around.has_after(HookEvent.BACKUP_DONE),
+    )
+    method = ByPgBasebackup(layout, tool, clock, clock.seconds)
+    counts = BackupCounts(catalog.database)
     check = Check(
         server="main",
         layout=layout,
         servers=catalog.servers,
         postgres=postgres,
-        wal_server=postgres,
+        wal_server=None,
+        primary=None,
         method=method,
         receiver=FakeProgram(),
         slot_name=None,
         receiving=lambda: (True, "streaming"),
         takes_pushed_wal=True,
-        wal_health=wal_health,
+        wal_health=WalHealth(
+            server="main",
+            layout=layout,
+            wal_gaps=catalog.wal_gaps,
+            wal_runs=catalog.wal_runs,
+            most_waiting=None,
+            oldest=None,
+            now=clock,
+        ),
+        backup_health=BackupHealth(
+            server="main",
+            backups=catalog.backups,
+            counts=counts,
+            proofs=catalog.proofs,
+            limits=BackupLimits(redundancy=minimum_redundancy),
+            now=clock,
+        ),
+        space_health=SpaceHealth(
+            server="main", layout=layout, counts=counts, wal_runs=catalog.wal_runs
+        ),
+        hook_health=HookHealth(runner),
+        limits=Limits(),
+        lines=Lines(),
+        seconds=0,
+        now=clock,
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)
@@ -566,7 +694,9 @@ def bench_over(
         wals=wals,
         wal_runs=catalog.wal_runs,
         backups=catalog.backups,
-        take_in=take_in,
+        take_in=HookedTakeIn(take_in, around, stopping or Stop())
+        if around.has(HookEvent.ARCHIVE)
+        else take_in,
         events=catalog.events,
         record=record,
         guard=guard,
@@ -585,6 +715,7 @@ def bench_over(
         holds=catalog.holds,
         events=catalog.events,
         policy=policy or Policy(),
+        hooks=around,
         guard=guard,
         now=clock,
     )
@@ -592,6 +723,7 @@ def bench_over(
         layout=layout,
         backups=catalog.backups,
         prune=prune,
+        hooks=around,
         minimum_redundancy=minimum_redundancy,
         guard=guard,
         now=clock,
@@ -631,6 +763,7 @@ def bench_over(
             postgres=postgres,
             closing=Closing(catalog.events, postgres, None, clock),
             method=method,
+            hooks=around,
             ring_archive=lambda: rung.append("archive"),
             demand_slot=lambda _seconds: None,
             now=clock,
@@ -648,7 +781,16 @@ def bench_over(
         ),
         fetch=Fetch("main", layout, catalog.servers, catalog.wal_runs, catalog.wal_gaps, noticed),
         delete=delete,
-        expire=Expire("main", judging, keep, delete, catalog.backups, catalog.events, clock),
+        expire=Expire(
+            server="main",
+            judging=judging,
+            keeping=keep,
+            delete=delete,
+            alone=lambda _backup, deletion: deletion(),
+            backups=catalog.backups,
+            events=catalog.events,
+            now=clock,
+        ),
         forecast=Forecast("main", layout, wals, catalog.wal_runs, catalog.backups, judging),
         keep=keep,
         prune=prune,
@@ -658,11 +800,12 @@ def bench_over(
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
             holds=catalog.holds,
+            hooks=around,
             proofs=catalog.proofs,
             noticed=noticed,
             forbidden=(home,),
             now=clock,
-            monotonic=clock.seconds,
+            monotonic=clock.ticking,
         ),
         restart=Restart(catalog.backups, record, archive, delete),
         rebuild=Rebuild(
@@ -676,14 +819,21 @@ def bench_over(
             now=clock,
         ),
         accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),
+        hooks=around,
+        scripts=scripts,
     )
 
 
 def start_again(bench: Bench) -> None:
     """What the daemon does at start with what an earlier life left behind."""
     bench.catalog.holds.release_all()
+    bench.catalog.hook_runs.interrupt_all()
     bench.rebuild.run()
-    bench.restart.fail_interrupted("main")
+    for backup in bench.catalog.backups.in_status(*ACTIVE):
+        if backup.server != "main":
+            continue
+        bench.restart.fail_if_active(backup)
     bench.push.forget()
     bench.restart.go_on("main", stop=Stop())
     bench.pass_wal()
+    bench.hooks.pay_done(stop=Stop())

@@ -12,6 +12,7 @@ from barmand.model import packing as model_packing
 from barmand.model.calendar import ScheduleLine
 from barmand.model.compression import Compression
 from barmand.model.errors import ConfigInvalid
+from barmand.model.hook import HOOKS, Hook, Patience
 from barmand.model.masking import without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
@@ -25,12 +26,14 @@ from barmand.operations.ports import FileCopier, Method
 from barmand.operations.slots import SlotKeeper
 from barmand.outside.clock import local_now, monotonic
 from barmand.outside.held_backup import HeldBackup
+from barmand.outside.hook_program import HookProgram
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
 from barmand.outside.pg_verifybackup import PgVerifybackup
 from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
+from barmand.settings.values import Bytes
 from barmand.storage.layout import Layout
 
 LOCAL = "localhost"
@@ -179,6 +182,26 @@ def receiver_of(server: ServerSettings, layout: Layout) -> PgReceivewal:
     )
 
 
+def hooks_of(server: ServerSettings) -> dict[Hook, str]:
+    """The commands that are set."""
+    given = {hook: getattr(server, option) for option, hook in HOOKS.items()}
+    return {hook: command for hook, command in given.items() if command is not None}
+
+
+def hook_program_of(server: ServerSettings) -> HookProgram:
+    return HookProgram(server.path_prefix)
+
+
+def patiences_of(server: ServerSettings) -> tuple[Patience, Patience]:
+    """With hooks in general, and with those that run for each file of WAL."""
+    most = server.hook_timeout
+    times, pause = server.hook_retry_times, server.hook_retry_sleep
+    return (
+        Patience(most, times, pause),
+        Patience(min(most, server.wal_hook_timeout), times, pause),
+    )
+
+
 def verifier_of(server: ServerSettings) -> PgVerifybackup:
     return PgVerifybackup(server.path_prefix)
 
@@ -204,7 +227,7 @@ def _word(value: object) -> object:
             return value.text
         case Enum():
             return value.value
-        case Path() | Redundancy() | RecoveryWindow():
+        case Path() | Bytes() | Redundancy() | RecoveryWindow():
             return str(value)
         case timedelta():
             return value.total_seconds()

@@ -1,8 +1,11 @@
-"""The life of the daemon: start, reload, stop."""
+"""The life of the daemon: start, reload, stop.
+
+Long because it is where everything that lives as long as the process is made, once.
+"""
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -12,17 +15,24 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
-from barmand.model.errors import Failure, StorageFailed
+from barmand.model.backup import ACTIVE, Backup
+from barmand.model.errors import Failure
+from barmand.operations.state_health import StateHealth
 from barmand.outside.clock import WallClock, local_now
 from barmand.service import journal, systemd, timed_backups
+from barmand.service.alone import alone
+from barmand.service.checking import Checking
+from barmand.service.chore_table import SERVER_CHORES
 from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
+from barmand.service.ground_work import prepare_ground, rebuild
 from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.looking import Looking
 from barmand.service.receivers import Receivers
-from barmand.service.runner import Runner
+from barmand.service.reloaded import tell_changes, tell_problems
+from barmand.service.runner import Key, Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.signals import Signals
@@ -31,15 +41,21 @@ from barmand.service.wal_desk import WalDesk
 from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
-from barmand.storage.ground import complaint
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder, at_next_start, limits_of, rights_of
+from barmand.wiring import (
+    Builder,
+    at_next_start,
+    demand_grammar,
+    limits_of,
+    rights_of,
+)
 from barmand.works import Bells
 
 log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
+GROUND_SECONDS = 5.0
 _SHUT_DOWN = "barmand was shut down"
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
@@ -51,6 +67,7 @@ class Daemon:
         """Raises Failure when the daemon cannot start. Nothing runs yet."""
         daemon = settings.daemon
         self._settings = settings
+        self._read = settings
         self._told_status = ""
         self._reloading = threading.Lock()
         self._lock = StateLock(daemon.state_directory)
@@ -59,12 +76,18 @@ class Daemon:
         self._receivers = Receivers(
             self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
         )
+        self._checking = Checking(
+            self._catalog.events,
+            StateHealth(directory=daemon.state_directory, catalog=self._catalog),
+            self._runner.stopping,
+        )
         self._chores = Chores(
             self._runner,
             self._catalog.chore_runs,
-            kits=lambda: self._desk.house.kits,
+            kits=lambda: self._desk.house.served,
             poll=timedelta(seconds=daemon.wal_poll_interval),
             for_all={"watch": self._watch_again, "lost-backups": self._fail_lost},
+            table=(*SERVER_CHORES, *self._checking.chores(daemon.check_interval)),
         )
         ring_archive = partial(self._chores.ring, "archive")
         self._watcher = Watcher(ring_archive)
@@ -73,7 +96,15 @@ class Daemon:
             start_backup=lambda *due: timed_backups.start(self._desk, *due),
             tell=partial(timed_backups.tell, self._catalog.events),
         )
-        bells = Bells(ring_archive, self._ring_retention, self._find_kit, self._receivers)
+        bells = Bells(
+            ring_archive,
+            self._ring_retention,
+            self._find_kit,
+            self._delete_alone,
+            self._receivers,
+            partial(self._chores.ring, "done-hooks"),
+            self._runner.stopping,
+        )
         self._builder = Builder(self._catalog, bells)
         self._desk = Desk(
             house=self._builder.house(settings),
@@ -85,7 +116,9 @@ class Daemon:
                 self._receivers,
                 self._schedule.next_ring,
                 local_now(),
+                self._checking.last,
             ),
+            checking=self._checking,
             wal=WalDesk(self._catalog, self._runner, self._receivers),
             timed=ScheduleDesk(self._catalog, self._schedule, self._chores),
             reload_house=self._reload_house,
@@ -104,15 +137,16 @@ class Daemon:
             life.callback(self._catalog.close)
             signals = Signals()
             log.info("barmand starts", version=__version__, config=str(self._settings.path))
-            _tell_problems(self._desk.house)
+            tell_problems(self._desk.house)
             self._settle(self._desk.house.kits.values())
             self._control.start()
             # Control ends after the work: who waits for an answer hears how it ended.
             life.callback(self._control.stop)
-            life.callback(self._receivers.stop, _SHUT_DOWN)
-            life.callback(self._runner.stop, _SHUT_DOWN)
+            # Chores watch directories: it closes after them.
             self._watcher.start()
             life.callback(self._watcher.stop)
+            life.callback(self._receivers.stop, _SHUT_DOWN)
+            life.callback(self._runner.stop, _SHUT_DOWN)
             self._schedule.start()
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
@@ -130,43 +164,54 @@ class Daemon:
     def _settle(self, kits: Iterable[Kit]) -> None:
         """What an earlier life left behind, as far as it is quick; the rest is a chore."""
         self._catalog.holds.release_all()
+        self._catalog.hook_runs.interrupt_all()
+        interrupted = self._catalog.backups.in_status(*ACTIVE)
+        self._see_to_ground(kits, partial(self._settle_one, interrupted=interrupted))
+
+    def _settle_one(self, kit: Kit, interrupted: Sequence[Backup]) -> None:
+        """`interrupted` was asked for before anybody could ask for a new backup."""
+        rebuild(kit)
+        for backup in interrupted:
+            if backup.server == kit.name:
+                kit.restart.fail_if_active(backup)
+
+    def _see_to_ground(self, kits: Iterable[Kit], deed: Callable[[Kit], None]) -> None:
+        """Each server's disk, side by side: one that does not answer is not waited for long."""
         for kit in kits:
-            with structlog.contextvars.bound_contextvars(server=kit.name):
-                _rebuild(kit)
-                kit.restart.fail_interrupted(kit.name)
+            self._runner.ring(f"ground {kit.name}", partial(deed, kit))
+        for name in self._runner.wait_for_chores("ground", GROUND_SECONDS):
+            log.error("server's disk does not answer, and is not waited for", server=name)
 
     def _serve(self, house: House) -> None:
         """Directories, watches, receivers, schedules and unfinished deletions of this house."""
-        working = {name: kit for name, kit in house.kits.items() if kit.is_active}
-        for kit in working.values():
-            self._prepare_ground(kit)
-        self._chores.serve(working)
-        self._schedule.serve(
-            {name: Wanted(kit.schedule, kit.schedule_grace) for name, kit in working.items()},
-            put_aside=house.broken,
-        )
-        self._watcher.serve({name: kit.watched for name, kit in working.items()})
-        self._receivers.serve(
-            {name: kit.source for name, kit in working.items() if kit.source is not None}
-        )
-        for name in working:
+        prepare = partial(prepare_ground, self._catalog.servers)
+        self._see_to_ground(house.served.values(), prepare)
+        self._wire(house)
+        for name in house.served:
             self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
 
-    def _prepare_ground(self, kit: Kit) -> None:
-        """Make a new server's directories; never on what may be a bare mount point."""
-        is_known = self._catalog.servers.system_id(kit.name) is not None
-        try:
-            if not is_known:
-                kit.layout.prepare()
-            why_not = complaint(kit.layout, is_known=is_known)
-        except Failure as failure:
-            why_not = failure.message
-        if why_not is not None:
-            log.warning("server is not ready", server=kit.name, why=why_not)
+    def _wire(self, house: House) -> None:
+        served = house.served
+        self._chores.serve(served)
+        self._schedule.serve(
+            {
+                name: Wanted(kit.schedule, kit.schedule_grace)
+                for name, kit in house.kits.items()
+                if kit.is_active
+            },
+            put_aside=house.broken,
+        )
+        # The watcher and the receivers may wait for a server that hangs.
+        self._watcher.serve({name: kit.watched for name, kit in served.items()})
+        self._receivers.serve(
+            {name: kit.source for name, kit in served.items() if kit.source is not None}
+        )
 
     # ------------------------------------------------------------------------------------- work
     def _settle_rest(self, kit: Kit) -> None:
-        """Deletions under way; then the archive, which has one pass at a time."""
+        """Watches, deletions under way, the archive (one pass at a time), hooks owed."""
+        self._watcher.renew(kit.name)
+        self._chores.ring("done-hooks", kit.name)
         kit.restart.go_on(kit.name, stop=self._runner.stopping)
         self._chores.ring("archive", kit.name)
         self._ring_retention(kit.name)
@@ -176,21 +221,38 @@ class Daemon:
         self._chores.ring("retention", server)
         self._chores.ring("prune", server)
 
+    def _delete_alone(self, backup: Backup, delete: Callable[[], int]) -> int:
+        return alone(self._runner, Key("delete", backup.server, backup.id), delete)
+
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)
 
     def _watch_again(self) -> None:
-        """Folders that are there again, with their file system say."""
-        self._watcher.renew()
+        for name in self._desk.house.served:
+            self._runner.ring(f"watch {name}", partial(self._watcher.renew, name))
 
     def _fail_lost(self) -> None:
-        self._desk.fail_lost()
+        for backup in self._desk.lost():
+            self._runner.ring(f"lost {backup.server}", partial(self._desk.fail_lost, backup))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Servers that the settings have no more, once their last backup has ended."""
+        with self._reloading:
+            house = self._desk.house
+            unfinished = self._builder.unfinished
+            leaving = {name: kit for name, kit in house.leaving.items() if unfinished(name)}
+            for name in house.leaving.keys() - leaving.keys():
+                log.info("server has left: its backups have ended", server=name)
+            if len(leaving) < len(house.leaving):
+                self._desk.house = replace(house, leaving=leaving)
+                self._wire(self._desk.house)
 
     def _of_kit(self, server: str, deed: Callable[[Kit], None]) -> Callable[[], None]:
         """A chore with the kit that the settings give it when it begins, if they still do."""
 
         def chore() -> None:
-            kit = self._desk.house.kits.get(server)
+            kit = self._desk.house.served.get(server)
             if kit is not None:
                 deed(kit)
 
@@ -206,20 +268,20 @@ class Daemon:
         systemd.reloading()
         try:
             settings = read(self._settings.path)
-            house = self._builder.house(settings)
+            demand_grammar(settings)
+            house = self._builder.next_house(self._desk.house, self._read, settings)
             later = at_next_start(self._settings.daemon, settings.daemon)
             house = replace(house, warnings=[*house.warnings, *later])
-            new = [kit for name, kit in house.kits.items() if name not in self._desk.house.kits]
-            for kit in new:
-                _rebuild(kit)
-            self._desk.house = house
+            known = self._desk.house.kits
+            self._see_to_ground((house.kits[n] for n in house.kits.keys() - known), rebuild)
+            self._desk.house, self._read = house, settings
             self._serve(house)
         finally:
             systemd.ready()
         self._runner.limit(limits_of(settings.daemon))
         journal.configure(settings.daemon.log_level.value)
-        log.info("settings read again", servers=len(house.kits), put_aside=sorted(house.broken))
-        _tell_problems(house)
+        tell_changes(house)
+        tell_problems(house)
         return house
 
     def _patrol(self, signals: Signals) -> None:
@@ -247,23 +309,9 @@ class Daemon:
             log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
 
     def _tell_status(self) -> None:
-        line = status_line(self._runner.all_progress(), len(self._desk.house.kits))
+        line = status_line(
+            self._runner.all_progress(), len(self._desk.house.kits), self._runner.queued()
+        )
         if line != self._told_status:
             self._told_status = line
             systemd.status(line)
-
-
-def _rebuild(kit: Kit) -> None:
-    """One server's disk must not keep the others waiting; its check says what is wrong with it."""
-    try:
-        kit.rebuild.run()
-        kit.push.forget()
-    except StorageFailed as failure:
-        log.error("catalogue not read from disk", server=kit.name, error=failure.message)  # noqa: TRY400 - the administrator's disk, not our fault
-
-
-def _tell_problems(house: House) -> None:
-    for warning in house.warnings:
-        log.warning("settings", warning=warning)
-    for problem in house.problems:
-        log.error("settings", problem=problem)

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from barmand import __version__
+from barmand.fittings import hook_program_of, hooks_of
 from barmand.life import Daemon
 from barmand.model.errors import BUG_EXIT_CODE, ConfigInvalid, Failure
 from barmand.outside.postgres import parse_conninfo
@@ -32,7 +33,7 @@ def main() -> None:
     try:
         settings = read(arguments.config)
         if arguments.check_config:
-            sys.exit(_tell_settings(settings, _foreign_problems(settings)))
+            sys.exit(_tell_settings(settings, _foreign_problems(settings), _doubts(settings)))
         journal.configure(settings.daemon.log_level.value)
         if not Daemon(settings).live():
             # A thread that hangs in the kernel would keep the interpreter from ending.
@@ -84,8 +85,18 @@ def _foreign_problems(settings: Settings) -> list[str]:
     return problems
 
 
-def _tell_settings(settings: Settings, more: Sequence[str]) -> int:
-    for warning in settings.warnings:
+def _doubts(settings: Settings) -> list[str]:
+    """Hooks that can hardly be run, as far as that can be told without running them."""
+    return [
+        f"[{name}] {hook.option}: {doubt}"
+        for name, server in settings.servers.items()
+        for hook, command in hooks_of(server).items()
+        if (doubt := hook_program_of(server).doubt(command)) is not None
+    ]
+
+
+def _tell_settings(settings: Settings, more: Sequence[str], doubts: Sequence[str]) -> int:
+    for warning in [*settings.warnings, *doubts]:
         sys.stdout.write(f"warning: {warning}\n")
     for problem in settings.problems:
         sys.stdout.write(f"problem: {problem}\n")

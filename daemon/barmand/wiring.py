@@ -1,20 +1,27 @@
 """Where the rooms meet: settings in, a house of operations out."""
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
+from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.fittings import folders_of
+from barmand.model.backup import ACTIVE, Status
+from barmand.model.changes import Became, Changes, OptionChange, ServerChange
 from barmand.model.errors import ConfigInvalid
 from barmand.model.queueing import Limits
+from barmand.model.secret import Conninfo
 from barmand.service.house import House
 from barmand.service.peers import Rights, group_number
-from barmand.settings.schema import DaemonSettings, Settings
+from barmand.settings.schema import DaemonSettings, ServerSettings, Settings
+from barmand.settings.values import write
 from barmand.works import Bells, Locks, Works
 
+UNFINISHED = (*ACTIVE, Status.WAITING_FOR_WALS)
 _READ_AT_START = (
     *("state_directory", "control_socket", "control_group", "monitor_group"),
-    "wal_poll_interval",
+    *("wal_poll_interval", "check_interval"),
 )
 
 
@@ -31,10 +38,17 @@ class Builder:
             {settings.daemon.barman_home, settings.daemon.state_directory}
             | {folder for each in settings.servers.values() for folder in folders_of(each)}
         )
+        surroundings = {
+            "BARMAN_CONFIGURATION": str(settings.path),
+            "BARMAND_SOCKET": str(settings.daemon.control_socket),
+            "BARMAND_VERSION": __version__,
+        }
         return House(
             config_file=settings.path,
             kits={
-                name: Works(self.catalog, self.bells, server, self.locks[name]).kit(forbidden)
+                name: Works(self.catalog, self.bells, server, self.locks[name], surroundings).kit(
+                    forbidden
+                )
                 for name, server in settings.servers.items()
             },
             broken={
@@ -44,6 +58,27 @@ class Builder:
             problems=[str(problem) for problem in settings.problems],
             warnings=[str(warning) for warning in settings.warnings],
         )
+
+    def next_house(self, old: House, before: Settings, after: Settings) -> House:
+        """After a reload: what is not served any more is served until its backups have ended."""
+        house = self.house(after)
+        gone = [name for name in old.served if name not in house.served]
+        unfinished = {name: found for name in gone if (found := self.unfinished(name))}
+        changes = changes_between(before, after)
+        servers = tuple(
+            replace(change, unfinished=unfinished.get(change.server, ()))
+            for change in changes.servers
+        )
+        return replace(
+            house,
+            leaving={name: old.served[name] for name in unfinished},
+            changes=replace(changes, servers=servers),
+        )
+
+    def unfinished(self, server: str) -> tuple[str, ...]:
+        """Its backups that are under way or wait for WAL."""
+        backups = self.catalog.backups.of_server(server)
+        return tuple(each.id for each in backups if each.status in UNFINISHED)
 
 
 def rights_of(daemon: DaemonSettings) -> Rights:
@@ -60,6 +95,14 @@ def rights_of(daemon: DaemonSettings) -> Rights:
     return Rights(*numbers)
 
 
+def demand_grammar(settings: Settings) -> None:
+    """A reload takes nothing from files of which one cannot be read. Raises ConfigInvalid."""
+    faults = [str(each) for each in settings.problems if each.section is None]
+    if faults:
+        lines = "\n".join(faults)
+        raise ConfigInvalid(f"not every file of the settings can be read:\n{lines}")
+
+
 def limits_of(daemon: DaemonSettings) -> Limits:
     return Limits(daemon.max_parallel_backups, daemon.max_parallel_backups_per_host or None)
 
@@ -71,3 +114,54 @@ def at_next_start(running: DaemonSettings, wanted: DaemonSettings) -> list[str]:
         for name in _READ_AT_START
         if getattr(running, name) != getattr(wanted, name)
     ]
+
+
+def changes_between(before: Settings, after: Settings) -> Changes:
+    """What is told of a reload: of each server, and of the daemon itself."""
+    names = sorted({*before.servers, *before.broken, *after.servers, *after.broken})
+    found = [(name, _server_change(name, before, after)) for name in names]
+    changed = tuple(change for _, change in found if change is not None)
+    return Changes(
+        daemon=_option_changes(before.daemon, after.daemon, _READ_AT_START),
+        servers=changed,
+        unchanged=len(found) - len(changed),
+    )
+
+
+def _server_change(name: str, before: Settings, after: Settings) -> ServerChange | None:
+    """None where nothing changed."""
+    problems = tuple(map(str, after.broken.get(name, ())))
+    if name in after.broken:
+        same = problems == tuple(map(str, before.broken.get(name, ())))
+        return None if same else ServerChange(name, Became.PUT_ASIDE, problems=problems)
+    if name not in after.servers:
+        return ServerChange(name, Became.REMOVED)
+    if name in before.broken:
+        return ServerChange(name, Became.BACK)
+    if name not in before.servers:
+        return ServerChange(name, Became.ADDED)
+    options = _option_changes(before.servers[name], after.servers[name])
+    return ServerChange(name, Became.CHANGED, options) if options else None
+
+
+def _option_changes(
+    before: DaemonSettings | ServerSettings,
+    after: DaemonSettings | ServerSettings,
+    at_start: Sequence[str] = (),
+) -> tuple[OptionChange, ...]:
+    return tuple(
+        _option_change(each.name, old, new, is_late=each.name in at_start)
+        for each in fields(before)
+        if (old := getattr(before, each.name)) != (new := getattr(after, each.name))
+    )
+
+
+def _option_change(option: str, old: object, new: object, *, is_late: bool) -> OptionChange:
+    before, after = _words(old), _words(new)
+    if before == after:
+        after = f"{after} (its secret changed)"
+    return OptionChange(option, before, after, is_late)
+
+
+def _words(value: object) -> str:
+    return value.masked if isinstance(value, Conninfo) else write(value)

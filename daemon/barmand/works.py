@@ -4,20 +4,24 @@ Long because it is a table: each operation once, with its parts.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from barmand.catalog.memory import Catalog
+from barmand.checks import check_of
 from barmand.fittings import (
     batches_of,
+    hook_program_of,
+    hooks_of,
     host_of,
     keeper_of,
     layout_of,
     method_of,
     order_of,
     packing_of,
+    patiences_of,
     postgres_of,
     primary_of,
     receiver_of,
@@ -26,6 +30,8 @@ from barmand.fittings import (
     verifier_of,
     wal_server_of,
 )
+from barmand.model.backup import Backup
+from barmand.model.hook import HookEvent
 from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
 from barmand.operations.accounts import Accounts
@@ -40,6 +46,11 @@ from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
+from barmand.operations.hook_health import HookHealth
+from barmand.operations.hook_runner import HookRunner
+from barmand.operations.hooked_intake import HookedTakeIn
+from barmand.operations.hooks import Hooks
+from barmand.operations.inquiry import Lines
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
@@ -57,12 +68,11 @@ from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.verify import Verify
-from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic, reading
 from barmand.outside.wal_source import WalSource
 from barmand.service.house import Kit, WalKit
 from barmand.service.receivers import Receivers, Source
-from barmand.service.views import receiving_words
+from barmand.service.stopping import StopFlag
 from barmand.settings.schema import ServerSettings
 from barmand.storage.in_hand import InHand
 from barmand.storage.intake import Intake
@@ -76,18 +86,27 @@ class Locks:
     guard: threading.Lock = field(default_factory=threading.Lock)
     passing: threading.Lock = field(default_factory=threading.Lock)
     in_hand: InHand = field(default_factory=InHand)
+    lines: Lines = field(default_factory=Lines)
+
+
+def _nobody(_server: str) -> None:
+    """Nobody hears."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bells:
     """What asks for work on a server: an archiving pass; what no backup needs and what is obsolete
-    to be removed. What tells of it as it is now, and of its receiver; the hands that all share.
+    to be removed; hooks that are owed. What tells of it as it is now, and of its receiver; that all
+    is to stop; the hands that all share.
     """
 
     ring_archive: Callable[[str], None]
     ring_retention: Callable[[str], None]
     find_kit: Callable[[str], Kit | None]
+    delete_alone: Callable[[Backup, Callable[[], int]], int]
     receivers: Receivers
+    ring_hooks: Callable[[str], None] = _nobody
+    stopping: StopFlag = field(default_factory=StopFlag)
     hands: Hands = field(default_factory=lambda: Hands(WORKERS))
 
 
@@ -95,8 +114,14 @@ class Works:
     """The operations of one server, and what they share."""
 
     def __init__(
-        self, catalog: Catalog, bells: Bells, server: ServerSettings, locks: Locks
+        self,
+        catalog: Catalog,
+        bells: Bells,
+        server: ServerSettings,
+        locks: Locks,
+        surroundings: Mapping[str, str],
     ) -> None:
+        """`surroundings`: what every hook is told of the daemon."""
         self._bells = bells
         self._catalog = catalog
         self._server = server
@@ -120,11 +145,13 @@ class Works:
             locks.guard,
             local_now,
         )
+        self._hooks = self._make_hooks(surroundings)
         self._record = Record(
             self._catalog.backups,
             self._layout,
             local_now,
-            when_done=partial(bells.ring_retention, self._name),
+            when_done=self._when_done,
+            owes_hook=self._hooks.has_after(HookEvent.BACKUP_DONE),
         )
         self._method = method_of(server, self._layout, self._postgres, self._catalog.backups)
         self._streaming = self._make_streaming() if server.streaming_archiver else None
@@ -132,8 +159,13 @@ class Works:
     def kit(self, forbidden: tuple[Path, ...]) -> Kit:
         """`forbidden` are the folders that no restore may touch."""
         server, streaming = self._server, self._streaming
-        wal_health, archive, prune = self._wal_health(), self._archive(), self._prune()
-        check, delete, keep = self._check(wal_health), self._delete(prune), self._keep()
+        archive, prune = self._archive(), self._prune()
+        receivers, lines = self._bells.receivers, self._locks.lines
+        hook_health = HookHealth(self._hooks.runner)
+        check = check_of(
+            server, self._catalog, self._method, receivers, lines, hook_health=hook_health
+        )
+        delete, keep = self._delete(prune), self._keep()
         expire = self._expire(delete, keep)
         kit = Kit(
             name=self._name,
@@ -204,7 +236,8 @@ class Works:
                 self._locks.guard,
                 local_now,
             ),
-            wal_health=wal_health,
+            wal_health=check.wal_health,
+            hooks=self._hooks,
             is_current=lambda: self._bells.find_kit(self._name) is kit,
             verify=self._verify(),
             make_manifest=MakeManifest(
@@ -212,6 +245,26 @@ class Works:
             ),
         )
         return kit
+
+    def _when_done(self) -> None:
+        self._bells.ring_retention(self._name)
+        self._bells.ring_hooks(self._name)
+
+    def _make_hooks(self, surroundings: Mapping[str, str]) -> Hooks:
+        patience, wal_patience = patiences_of(self._server)
+        runner = HookRunner(
+            server=self._name,
+            commands=hooks_of(self._server),
+            surroundings=surroundings,
+            program=hook_program_of(self._server),
+            runs=self._catalog.hook_runs,
+            events=self._catalog.events,
+            patience=patience,
+            wal_patience=wal_patience,
+            now=local_now,
+            monotonic=monotonic,
+        )
+        return Hooks(runner, self._layout, self._catalog.backups, self._catalog.holds)
 
     def _make_streaming(self) -> Streaming:
         server, catalog = self._server, self._catalog
@@ -239,33 +292,6 @@ class Works:
             now=local_now,
         )
 
-    def _wal_health(self) -> WalHealth:
-        return WalHealth(
-            server=self._name,
-            layout=self._layout,
-            wal_gaps=self._catalog.wal_gaps,
-            wal_runs=self._catalog.wal_runs,
-            most_waiting=self._server.max_incoming_wals_queue,
-            oldest=self._server.last_wal_maximum_age,
-            now=local_now,
-        )
-
-    def _check(self, wal_health: WalHealth) -> Check:
-        server = self._server
-        return Check(
-            server=self._name,
-            layout=self._layout,
-            servers=self._catalog.servers,
-            postgres=self._postgres,
-            wal_server=wal_server_of(server),
-            method=self._method,
-            receiver=None if self._streaming is None else receiver_of(server, self._layout),
-            slot_name=server.slot_name if server.streaming_archiver else None,
-            receiving=lambda: receiving_words(self._bells.receivers.state(self._name)),
-            takes_pushed_wal=server.archiver,
-            wal_health=wal_health,
-        )
-
     def _archive(self) -> Archive:
         catalog = self._catalog
         take_in = TakeIn(
@@ -285,7 +311,9 @@ class Works:
             wals=self._wals,
             wal_runs=catalog.wal_runs,
             backups=catalog.backups,
-            take_in=take_in,
+            take_in=HookedTakeIn(take_in, self._hooks, self._bells.stopping)
+            if self._hooks.has(HookEvent.ARCHIVE)
+            else take_in,
             events=catalog.events,
             record=self._record,
             guard=self._locks.guard,
@@ -307,6 +335,7 @@ class Works:
             holds=catalog.holds,
             events=catalog.events,
             policy=Policy(is_worm=self._server.worm_mode),
+            hooks=self._hooks,
             guard=self._locks.guard,
             now=local_now,
         )
@@ -316,6 +345,7 @@ class Works:
             layout=self._layout,
             backups=self._catalog.backups,
             prune=prune,
+            hooks=self._hooks,
             minimum_redundancy=self._server.minimum_redundancy,
             guard=self._locks.guard,
             now=local_now,
@@ -351,7 +381,16 @@ class Works:
             reading=reading,
             ask_postgres=self._postgres.moment,
         )
-        return Expire(self._name, judging, keep, delete, catalog.backups, catalog.events, local_now)
+        return Expire(
+            server=self._name,
+            judging=judging,
+            keeping=keep,
+            delete=delete,
+            alone=self._bells.delete_alone,
+            backups=catalog.backups,
+            events=catalog.events,
+            now=local_now,
+        )
 
     def _take(self, check: Check) -> TakeBackup:
         primary = primary_of(self._server)
@@ -363,6 +402,7 @@ class Works:
             postgres=self._postgres,
             closing=Closing(self._catalog.events, self._postgres, primary, local_now),
             method=self._method,
+            hooks=self._hooks,
             ring_archive=partial(self._bells.ring_archive, self._name),
             demand_slot=_nothing if self._streaming is None else self._streaming.demand_slot,
             now=local_now,
@@ -376,6 +416,7 @@ class Works:
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
             holds=self._catalog.holds,
+            hooks=self._hooks,
             proofs=self._catalog.proofs,
             noticed=self._noticed,
             forbidden=forbidden,

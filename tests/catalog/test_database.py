@@ -26,7 +26,7 @@ from barmand.model.errors import StorageFailed
 from barmand.model.event import Event
 
 NOW = datetime(2024, 5, 1, 2, 30, tzinfo=UTC)
-HEAD = "0006"
+HEAD = "0007"
 
 
 def happened(kind: str) -> Event:

@@ -10,13 +10,13 @@ from barmand.ctl import arguments, values
 from barmand.ctl.backup_command import SENT
 from barmand.ctl.commands import ALIASES, COMMANDS
 from barmand.model.errors import UsageError
+from barmand.wire.check_messages import CheckServer
 from barmand.wire.door_messages import GetWal, WalPush
 from barmand.wire.lines import read_call
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
     CheckBackup,
-    CheckServer,
     Count,
     Delete,
     ListBackups,
@@ -30,6 +30,7 @@ from barmand.wire.messages import (
     StartBackup,
 )
 from barmand.wire.methods import METHODS, AnyRequest
+from barmand.wire.process_messages import ListProcesses, TerminateProcess
 from barmand.wire.wal_messages import ListFiles
 
 
@@ -52,6 +53,8 @@ def refusal(*argv: str) -> str:
     [
         ("ping", Ping()),
         ("reload", Reload()),
+        ("list-processes main", ListProcesses(server="main")),
+        ("terminate-process main backup", TerminateProcess(server="main", task="backup")),
         ("list-servers", ListServers()),
         ("list-server", ListServers()),
         ("list-backups", ListBackups()),
@@ -67,6 +70,8 @@ def refusal(*argv: str) -> str:
         ("cancel main 20260116T020500", Cancel(server="main", backup="20260116T020500")),
         ("check main other main", CheckServer(servers=["main", "other"])),
         ("check all", CheckServer(servers=["all"])),
+        ("check --nagios all", CheckServer(servers=["all"])),
+        ("check main --check-timeout 5", CheckServer(servers=["main"], check_timeout=5)),
         ("show-servers all", ShowServers(servers=["all"])),
         ("show-server main", ShowServers(servers=["main"])),
         ("list-files main last", ListFiles(server="main", backup="last")),
@@ -136,7 +141,8 @@ def test_each_option_of_backup_reaches_the_daemon(line: str, request_: StartBack
 def test_every_method_of_the_wire_has_its_command() -> None:
     # put-wal speaks by wal-push, or with --test by push-ready; get-wal --peek by peek-wal.
     # completion asks nobody.
-    assert set(COMMANDS) - {"put-wal", "completion"} == set(METHODS) - {"peek-wal", "push-ready"}
+    methods = {name.replace(" ", "-") for name in COMMANDS}
+    assert methods - {"put-wal", "completion"} == set(METHODS) - {"peek-wal", "push-ready"}
     assert set(ALIASES.values()) <= set(COMMANDS)
 
 

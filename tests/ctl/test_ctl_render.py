@@ -16,11 +16,16 @@ from barmand.wire.messages import (
     BackupView,
     DeletedReply,
     ErrorView,
+    OptionChangeView,
     Pong,
+    ProgressView,
+    QueuedView,
     ReloadReply,
     RestoredReply,
+    ServerChangeView,
     ServersReply,
 )
+from barmand.wire.process_messages import ProcessesReply, ProcessView, TerminatedReply
 from ctl import samples
 from ctl.fake_daemon import FakeDaemon
 from ctl.samples import ID
@@ -86,18 +91,78 @@ def test_a_restore_tells_progress_and_what_it_laid_out(tell: Tell) -> None:
     )
 
 
-def test_a_reload_names_servers_problems_and_warnings(tell: Tell) -> None:
+def test_a_reload_tells_what_changed(tell: Tell) -> None:
+    def change(server: str, became: str, **more: object) -> ServerChangeView:
+        facts = {"options": [], "problems": [], "unfinished_backups": []} | more
+        return ServerChangeView(server=server, became=became, **facts)
+
+    interval = OptionChangeView(
+        option="wal_poll_interval", before="30s", after="7s", counts_from_next_start=True
+    )
+    description = OptionChangeView(
+        option="description", before="", after="the first", counts_from_next_start=False
+    )
     reply = ReloadReply(
-        servers=["main"], broken=["lost"], problems=["[lost] conninfo"], warnings=["x is unused"]
+        servers=["main", "new"],
+        broken=["lost"],
+        problems=["[lost] conninfo"],
+        warnings=["x is unused"],
+        changes=[
+            change("gone", "removed", unfinished_backups=[ID]),
+            change("lost", "put aside", problems=["[lost] conninfo"]),
+            change("main", "changed", options=[description]),
+            change("new", "added"),
+        ],
+        daemon_changes=[interval],
+        unchanged=7,
     )
     assert tell("reload", reply)[1].splitlines() == [
-        "settings read again; servers: main",
+        "settings read again; servers: 1 added, 1 removed, 1 changed, 1 put aside, 7 unchanged",
+        "barmand: wal_poll_interval: 30s -> 7s (from the next start on)",
+        "gone: removed",
+        f"gone: still served until these have ended: {ID}",
+        "lost: put aside",
+        "main: description: (none) -> the first",
+        "new: added",
         "broken: lost",
         "problem: [lost] conninfo",
         "warning: x is unused",
     ]
-    quiet = ReloadReply(servers=[], broken=[], problems=[], warnings=[])
-    assert tell("reload", quiet)[1] == "settings read again; servers: none\n"
+    quiet = ReloadReply(
+        servers=[],
+        broken=[],
+        problems=[],
+        warnings=[],
+        changes=[],
+        daemon_changes=[],
+        unchanged=3,
+    )
+    assert tell("reload", quiet)[1] == "settings read again; servers: 3 unchanged\n"
+
+
+def test_processes_are_listed_with_their_phase_and_one_is_ended(tell: Tell) -> None:
+    def process(task: str, phase: str, **more: object) -> ProcessView:
+        facts = {"id": task, "backup_id": None, "since": None, "progress": None} | more
+        return ProcessView(task=task, phase=phase, **facts)
+
+    place = QueuedView(position=3, count=12, waits_for="waits for its host: db1 has 2 of 2")
+    queued = process(
+        "backup",
+        "queued",
+        id=f"backup/{ID}",
+        progress=ProgressView(phase="queued", queued=place),
+    )
+    reply = ProcessesReply(server="main", processes=[queued, process("receive-wal", "streaming")])
+    assert tell("list-processes main", reply)[1].splitlines() == [
+        "TASK                    SINCE  PHASE",
+        f"backup/{ID}  -      queued, 3rd of 12: waits for its host: db1 has 2 of 2",
+        "receive-wal             -      streaming",
+    ]
+    none = ProcessesReply(server="main", processes=[])
+    assert tell("list-processes main", none)[1] == "nothing is being worked on for main\n"
+    ended = TerminatedReply(server="main", process=queued, ended=True, hint=None)
+    told = tell("terminate-process main backup", ended)[1]
+    assert told == f"main: backup/{ID} has ended\n"
 
 
 def test_json_ignores_notifications(tell: Tell) -> None:

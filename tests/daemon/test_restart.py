@@ -236,7 +236,7 @@ def test_queued_backups_of_silent_servers_do_not_delay_a_stop(
     """Whoever has not begun when the daemon stops does not ask its server any more."""
     silent = {"conninfo": f"host={folder} user=postgres", "backup_method": "postgres", **PUSHED}
     servers = {"a": server_options(cluster), "b": silent, "c": silent, "d": silent}
-    daemon = streaming(make_daemon(ini(folder, servers)).start(), "a")
+    daemon = streaming(make_daemon(ini(folder, servers, max_parallel_backups=1)).start(), "a")
     daemon.expects("backup failed")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / ".s.PGSQL.5432"))

@@ -10,7 +10,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -191,10 +191,34 @@ def keep(bench: Bench) -> None:
 
 
 Story = Callable[[Bench], None]
+
+
+def take_with_hooks(bench: Bench) -> None:
+    take(bench)
+
+
+def delete_with_hooks(bench: Bench) -> None:
+    delete(bench)
+
+
+def done_with_hooks(bench: Bench) -> None:
+    """The segment that makes a backup DONE, and the hooks that are owed to it then."""
+    archive(bench)
+    bench.hooks.pay_done(stop=Stop())
+
+
+WITH_HOOKS = {
+    take_with_hooks: ["pre_backup_script", "post_backup_retry_script"],
+    delete_with_hooks: ["pre_delete_retry_script", "post_delete_script", "post_wal_delete_script"],
+    done_with_hooks: ["pre_archive_script", "post_archive_script", "post_backup_done_script"],
+}
 STORIES: list[tuple[Story, Story]] = [
     (before_take, take),
     (before_archive, archive),
     (before_delete, delete),
+    (before_take, take_with_hooks),
+    (before_delete, delete_with_hooks),
+    (before_archive, done_with_hooks),
     (before_keep, keep),
 ]
 each_story = pytest.mark.parametrize(
@@ -210,6 +234,8 @@ class World:
     empty_state: Path
     clock: FakeClock = field(default_factory=FakeClock)
     postgres: FakePostgres = field(default_factory=FakePostgres)
+    hooks: Sequence[str] = ()
+    """Of all lives but the first one, which prepares."""
 
     @property
     def home(self) -> Path:
@@ -236,6 +262,7 @@ class World:
                 self.home,
                 postgres=self.postgres,
                 clock=self.clock,
+                hooks=self.hooks,
                 rules=Rules(policy=Redundancy(2), failed_age=timedelta(days=30)),
             )
         finally:
@@ -263,6 +290,8 @@ def world(tmp_path: Path, empty_state: Path) -> World:
 
 def assert_sane(bench: Bench, wal_before: set[str]) -> None:
     backups = bench.catalog.backups.of_server("main")
+    assert bench.catalog.hook_runs.under_way("main") == []
+    assert bench.catalog.hook_runs.owed("main") == []
     assert not [backup for backup in backups if backup.status in ACTIVE | {Status.DELETING}]
     for backup in backups:
         assert_agrees(bench, backup)
@@ -384,6 +413,7 @@ def test_a_death_at_any_write_of_the_catalogue(
     world: World, prepare: Story, story: Story, dies: str
 ) -> None:
     world.prepare(prepare)
+    world.hooks = WITH_HOOKS.get(story, ())
 
     def live(k: int) -> Fate:
         fate = Fate(k)
@@ -400,6 +430,7 @@ def test_trouble_at_any_step_on_the_disk(
     world: World, prepare: Story, story: Story, kind: type[Fate]
 ) -> None:
     world.prepare(prepare)
+    world.hooks = WITH_HOOKS.get(story, ())
 
     def live(k: int) -> Fate:
         fate = kind(k)
@@ -481,3 +512,28 @@ def test_a_story_without_any_trouble_comes_to_its_end(world: World) -> None:
         one, two = bench.catalog.backups.of_server("main")
         assert one.status is two.status is Status.DONE
         assert_sane(bench, wal_files(world))
+
+
+@pytest.mark.parametrize("dies", ["before the commit", "after the commit"])
+def test_the_hook_of_done_is_run_at_least_once_wherever_the_daemon_dies(
+    world: World, dies: str
+) -> None:
+    world.prepare(before_archive)
+    world.hooks = ["post_backup_done_script"]
+    for k in range(MOST):
+        world.rewind()
+        fate, ran = Fate(k), list[str]()
+        for each in (fate, None):
+            with world.life(each, dies) as bench, suppress(Died):
+                start_again(bench)
+                done_with_hooks(bench)
+            ran += [told["BARMAN_BACKUP_ID"] for _, told in bench.scripts.told]
+        with world.life() as bench:
+            last = bench.catalog.backups.of_server("main")[-1]
+            assert last.status is Status.DONE
+            assert last.id in ran
+        if not fate.is_over:
+            assert k >= 4, "the story has fewer steps than it should"
+            assert ran == [last.id]
+            return
+    pytest.fail("the story has no end")

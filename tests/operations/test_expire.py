@@ -182,6 +182,46 @@ def test_what_cannot_go_is_told_once_and_does_not_stop_the_rest(two: Bench) -> N
         two.now(second)
 
 
+def test_a_hook_that_forbids_it_is_heeded_and_does_not_stop_the_rest(bench: Bench) -> None:
+    hooked = bench_over(
+        bench.catalog,
+        bench.layout.home,
+        clock=bench.clock,
+        postgres=bench.postgres,
+        rules=TWO,
+        hooks=["pre_delete_retry_script"],
+    )
+    first = hooked.done_backup()
+    second, third, fourth = three(hooked)
+    hooked.scripts.codes["pre_delete_retry_script"] = [63, 0]
+    assert hooked.pass_retention() == 1
+    assert ids(hooked) == [first.id, third.id, fourth.id]
+    assert not hooked.layout.delete_mark(first.id).exists()
+    (told,) = hooked.events("backup not expired")
+    assert (told.backup_id, "forbids the delete" in str(told.facts["why"])) == (first.id, True)
+    assert second.id not in ids(hooked)
+
+
+def test_a_keep_while_the_hook_runs_wins(bench: Bench) -> None:
+    hooked = bench_over(
+        bench.catalog,
+        bench.layout.home,
+        clock=bench.clock,
+        postgres=bench.postgres,
+        rules=TWO,
+        hooks=["pre_delete_script"],
+    )
+    first, *_ = three(hooked)
+
+    def keep() -> int:
+        hooked.keep.keep(first, Kept(target=Keep.FULL))
+        return 0
+
+    hooked.scripts.codes["pre_delete_script"] = [keep]
+    assert hooked.pass_retention() == 0
+    assert hooked.now(first) == first
+
+
 def test_a_stop_ends_it_between_two_and_within_one(two: Bench) -> None:
     first = two.done_backup()
     second, third, fourth = three(two)

@@ -536,3 +536,88 @@ def test_every_job_of_many_is_performed_once_whatever_the_limit_does_meanwhile(
     for key in many:
         runner.wait_for_end(key, PATIENCE)
     assert sorted(done) == sorted(key.server for key in many)
+
+
+# ------------------------------------------------------------------------------------------- hooks
+class Hooked:
+    """A backup whose hooks hang until they are let go, before it and after it."""
+
+    def __init__(self, runner: Runner, gates: Callable[[], Gate]) -> None:
+        self.runner = runner
+        self.before, self.copying, self.after = gates(), gates(), gates()
+
+    def __call__(self, job: Job) -> None:
+        report = self.runner.reporter(job)
+        report(Phase.AGREEING, None, None)
+        self.before()
+        report(Phase.CHECKPOINT, None, None)
+        self.copying()
+        report(Phase.HOOKS, None, None)
+        self.after()
+
+
+@pytest.fixture
+def single(monkeypatch: pytest.MonkeyPatch) -> Iterator[Runner]:
+    """One place for backups, which hooks give up at once."""
+    monkeypatch.setattr("barmand.service.runner.HOOKS_PATIENCE_SECONDS", 0.01)
+    made = Runner(Limits(1))
+    yield made
+    made.stop("the test is over")
+
+
+def test_hooks_that_hang_before_a_backup_give_its_place_to_another(
+    single: Runner, gates: Callable[[], Gate]
+) -> None:
+    hooked, other, third = Hooked(single, gates), gates(), gates()
+    begin(single, KEY, hooked)
+    hooked.before.wait()
+    begin(single, OTHER, other)
+    other.wait()
+    begin(single, Key("backup", "third", "20240501T023000"), third)
+    hooked.before.let_go.set()
+    eventually(lambda: (told := single.progress(KEY)) and told.phase is Phase.QUEUED)
+    assert not hooked.copying.begun.is_set()
+    other.let_go.set()
+    hooked.copying.wait()  # before the third, which has not begun yet
+    assert not third.begun.is_set()
+    hooked.copying.let_go.set()
+    third.wait()
+    hooked.after.wait()  # both at once: hooks after a backup need no place
+    third.let_go.set()
+    hooked.after.let_go.set()
+    eventually(lambda: not single.has(KEY))
+
+
+def test_who_waits_for_its_place_can_be_stopped(single: Runner, gates: Callable[[], Gate]) -> None:
+    hooked, other = Hooked(single, gates), gates()
+    begin(single, KEY, hooked)
+    hooked.before.wait()
+    begin(single, OTHER, other)
+    other.wait()
+    hooked.before.let_go.set()
+    eventually(lambda: (told := single.progress(KEY)) and told.phase is Phase.QUEUED)
+    assert single.withdraw(KEY, "cancelled") is False
+    hooked.copying.wait()
+    hooked.copying.let_go.set()
+    hooked.after.let_go.set()
+    eventually(lambda: not single.has(KEY))
+    other.let_go.set()
+    third = gates()
+    begin(single, KEY, third)
+    third.wait()
+
+
+def test_quick_hooks_keep_their_place(gates: Callable[[], Gate]) -> None:
+    runner = Runner(Limits(1))
+    hooked, other = Hooked(runner, gates), gates()
+    begin(runner, KEY, hooked)
+    hooked.before.wait()
+    begin(runner, OTHER, other)
+    hooked.before.let_go.set()
+    hooked.copying.wait()
+    assert not other.begun.is_set()
+    hooked.copying.let_go.set()
+    other.wait()
+    hooked.after.let_go.set()
+    other.let_go.set()
+    runner.stop("done")

@@ -25,7 +25,10 @@ class Bench:
         self.sentinel.mkdir()
 
     def serve(self, **directories: tuple[Path, ...]) -> None:
-        self.watcher.serve({**directories, "sentinel": (self.sentinel,)})
+        every = {**directories, "sentinel": (self.sentinel,)}
+        self.watcher.serve(every)
+        for server in every:
+            self.watcher.renew(server)
 
     def rung_so_far(self) -> list[str]:
         """The kernel tells in order: what comes before the sentinel was all that there was.
@@ -177,10 +180,10 @@ def test_a_directory_that_comes_back_is_watched_again_and_both_are_told_once(
     incoming.rename(incoming.with_name("unmounted"))
     with capture_logs() as logs:
         for _ in range(3):
-            bench.watcher.renew()
+            bench.watcher.renew("main")
         incoming.mkdir()
         for _ in range(3):
-            bench.watcher.renew()
+            bench.watcher.renew("main")
     assert [line["event"] for line in logs] == [
         "directory not watched, only polled",
         "directory watched again",
@@ -201,6 +204,8 @@ def test_a_queue_that_overflows_rings_for_all(incoming: Path, streaming: Path) -
 
     watcher = Watcher(note)
     watcher.serve({"busy": (incoming,), "quiet": (streaming,)})
+    watcher.renew("busy")
+    watcher.renew("quiet")
     watcher.start()
     try:
         (incoming / "first").write_text("")
@@ -221,6 +226,7 @@ def test_a_watcher_lives_from_start_to_stop(tmp_path: Path) -> None:
     watcher = Watcher(lambda _server: None)
     assert not watcher.is_alive()
     watcher.serve({"main": (tmp_path,)})
+    watcher.renew("main")
     watcher.start()
     assert watcher.is_alive()
     watcher.stop()

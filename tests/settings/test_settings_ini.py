@@ -488,8 +488,6 @@ def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
     [
         "compression = custom",
         "custom_compression_filter = gzip -c",
-        "pre_backup_script = /bin/true",
-        "post_wal_delete_retry_script = /bin/true",
         "log_file = /var/log/barman.log",
         "aws_region = eu-west-1",
         "snapshot_disks = a",

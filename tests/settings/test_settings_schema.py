@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from barmand.model.hook import HOOKS
 from barmand.settings.schema import (
     NOT_CARRIED,
     DaemonSettings,
@@ -45,7 +46,9 @@ def test_every_option_of_barman_is_known(key: str) -> None:
 
 
 def test_the_twenty_hooks_are_known() -> None:
-    assert len([key for key in NOT_CARRIED if key.endswith("_script")]) == 20
+    scripts = [key for key in options(ServerSettings) if key.endswith("_script")]
+    assert sorted(scripts) == sorted(HOOKS)
+    assert len([key for key in scripts if "backup_done" not in key]) == 20
 
 
 def test_cloud_options_are_known_by_their_beginning() -> None:

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from barmand.catalog import backup_rows, rows
 from barmand.catalog.database import Database
 from barmand.catalog.events import write_event
+from barmand.catalog.hook_runs import owe_hook
 from barmand.model.backup import ACTIVE, Backup, Status
 from barmand.model.errors import NotFound, Refused
 from barmand.model.event import Event
@@ -119,10 +120,12 @@ class Backups:
         now: datetime,
         actor: str = "barmand",
         facts: Mapping[str, object] | None = None,
+        owes_hook: bool = False,
     ) -> Backup:
         """`after`, stored. Raises MovedByAnother when the row is not in `before.status`.
 
-        A move to DELETING is Refused while somebody holds the backup.
+        A move to DELETING is Refused while somebody holds the backup. `owes_hook`: the same
+        transaction remembers that its hook is still to be run.
         """
         with self.database.writing() as connection:
             if after.status is Status.DELETING:
@@ -143,6 +146,8 @@ class Backups:
             if before.cluster is None and after.cluster is not None:
                 backup_rows.write_tablespaces(connection, after)
                 _remember_cluster(connection, after)
+            if owes_hook:
+                owe_hook(connection, after, now)
             write_event(connection, _event(after, actor, now, facts or {}))
         return after
 

@@ -9,6 +9,7 @@ from barmand.catalog.clock_watches import ClockWatches
 from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.events import Events
 from barmand.catalog.holds import Holds
+from barmand.catalog.hook_runs import HookRuns
 from barmand.catalog.proofs import Proofs
 from barmand.catalog.schedule_runs import ScheduleRuns
 from barmand.catalog.servers import Servers
@@ -25,6 +26,7 @@ class Catalog:
     chore_runs: ChoreRuns
     events: Events
     holds: Holds
+    hook_runs: HookRuns
     proofs: Proofs
     schedule_runs: ScheduleRuns
     servers: Servers
@@ -55,6 +57,7 @@ def open_catalog(path: Path) -> Catalog:
         chore_runs=ChoreRuns(database),
         events=Events(database),
         holds=Holds(database),
+        hook_runs=HookRuns(database),
         proofs=Proofs(database),
         schedule_runs=ScheduleRuns(database),
         servers=Servers(database),

@@ -201,6 +201,37 @@ schedule_runs = Table(
 )
 Index(None, schedule_runs.c.server, schedule_runs.c.due)
 
+hook_runs = Table(
+    "hook_runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("server", Text, nullable=False),
+    Column("hook", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("backup_id", Text),
+    Column("attempt", Integer, nullable=False),
+    Column("is_test", Boolean, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("seconds", Float),
+    Column("exit_code", Integer),
+    Column("outcome", Text, nullable=False),
+    Column("words", Text, nullable=False),
+    Column("output", Text, nullable=False),
+)
+Index(None, hook_runs.c.server, hook_runs.c.hook)
+Index(None, hook_runs.c.server, hook_runs.c.backup_id)
+
+hook_debts = Table(
+    "hook_debts",
+    metadata,
+    Column("server", Text, primary_key=True),
+    Column("backup_id", Text, primary_key=True),
+    Column("since", Instant, nullable=False),
+    ForeignKeyConstraint(
+        ["server", "backup_id"], ["backups.server", "backups.id"], ondelete="CASCADE"
+    ),
+)
+
 chore_runs = Table(
     "chore_runs",
     metadata,

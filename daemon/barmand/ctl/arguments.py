@@ -66,6 +66,8 @@ def parse(argv: Sequence[str]) -> Asked | None:
         return None
     typed, *words = _helped(options.words)
     name = ALIASES.get(typed, typed)
+    if words and f"{typed} {words[0]}" in COMMANDS:  # a command of two words
+        name = f"{typed} {words.pop(0)}"
     if name not in COMMANDS:
         raise _unknown(typed)
     command = COMMANDS[name]
@@ -79,7 +81,7 @@ def parse(argv: Sequence[str]) -> Asked | None:
             parser.parse_intermixed_args(words, options)  # options may stand between servers
     except UsageError as error:
         raise _of_barman(name, words, parser) or error from None
-    return Asked(name, command.params(options), options, command.act)
+    return Asked(name.replace(" ", "-"), command.params(options), options, command.act)
 
 
 def asked_format(argv: Sequence[str]) -> str:
@@ -166,6 +168,9 @@ def _unknown(typed: str) -> UsageError:
     foreign = barman.about_command(typed)
     if foreign is not None:
         return foreign
+    pairs = [name for name in COMMANDS if name.startswith(f"{typed} ")]
+    if pairs:
+        return UsageError(f"`{typed}` what?", hint=f"There is `{'`, `'.join(pairs)}`.")
     near = [ALIASES.get(word, word) for word in difflib.get_close_matches(typed, _spelt(), n=1)]
     hint = f"Did you mean `{near[0]}`?" if near else f"`{PROGRAM} --help` names the commands."
     return UsageError(f"unknown command {typed!r}", hint=hint)

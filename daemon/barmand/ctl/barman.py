@@ -27,9 +27,6 @@ COMMANDS = {
     "config-switch": f"Models are not carried. {_SETTINGS}",
     "config-update": _SETTINGS,
     "lock-directory-cleanup": "barmand leaves no lock files: its locks end with its process.",
-    "list-processes": "`barmanctl status` tells what is under way.",
-    "terminate-process": "`barmanctl cancel SERVER [BACKUP]` stops a backup, `barmanctl receive-wal"
-    " SERVER --stop` the WAL receiver.",
     "export-backup": "`barmanctl restore` lays a backup out in any folder; `barmanctl list-files` "
     "names the files as they are kept.",
     "import-backup": "Put base/ID, meta/ID-backup.info and its WAL into the server's folder, then "

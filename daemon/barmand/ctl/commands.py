@@ -7,7 +7,9 @@ import argparse
 from barmand.ctl import backup_command, completion, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
+from barmand.ctl.hook_commands import HOOK_COMMANDS
 from barmand.ctl.keep_commands import KEEP_COMMANDS
+from barmand.ctl.process_commands import PROCESS_COMMANDS
 from barmand.ctl.proof_commands import PROOF_COMMANDS
 from barmand.ctl.schedule_commands import SCHEDULE_COMMANDS
 from barmand.ctl.stream_commands import STREAM_COMMANDS
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from barmand.ctl.command import Params
 
 ALL = "all"
+NAGIOS = "nagios"
+"""A format that only `check` has."""
 
 
 def _nothing(_parser: argparse.ArgumentParser) -> None:
@@ -113,6 +117,28 @@ def _servers_params(options: argparse.Namespace) -> Params:
     return {"servers": _named(options.servers)}
 
 
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    _add_servers(parser)
+    parser.add_argument(
+        "--nagios",
+        dest="format",
+        action="store_const",
+        const=NAGIOS,
+        default=argparse.SUPPRESS,
+        help="one line with performance data, and the exit codes of a monitoring plugin",
+    )
+    parser.add_argument(
+        "--check-timeout",
+        metavar="S",
+        type=values.seconds,
+        help="how long one thing is waited for, instead of the setting; 0: without end",
+    )
+
+
+def _check_params(options: argparse.Namespace) -> Params:
+    return {**_servers_params(options), "check_timeout": options.check_timeout}
+
+
 def _show_params(options: argparse.Namespace) -> Params:
     return {"servers": _named(options.servers), "live": options.live}
 
@@ -156,8 +182,10 @@ COMMANDS: dict[str, Command] = {
     **WAL_COMMANDS,
     **DOOR_COMMANDS,
     **STREAM_COMMANDS,
+    **PROCESS_COMMANDS,
+    **HOOK_COMMANDS,
     **SCHEDULE_COMMANDS,
-    "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
+    "check": Command("is all well with servers?", _add_check, _check_params),
     "list-servers": Command("the servers", _add_minimal, _no_params),
     "show-servers": Command("what is known of servers", _add_show_servers, _show_params),
     "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from barmand.ctl import keep_pages, proof_pages, schedule_pages, stream_pages, wal_pages
+from barmand.ctl import (
+    hook_pages,
+    keep_pages,
+    process_pages,
+    proof_pages,
+    reload_page,
+    schedule_pages,
+    stream_pages,
+    wal_pages,
+)
 from barmand.ctl.file_list import FileList
 from barmand.ctl.screen import Screen, print_document
 from barmand.ctl.story import Story
@@ -72,12 +81,12 @@ class ConsoleView:
 
 
 def _page(method: str, result: Message) -> Page:
-    from barmand.ctl import pages, server_pages  # noqa: PLC0415 - a ping draws no page
+    from barmand.ctl import check_pages, pages, server_pages  # noqa: PLC0415 - a ping draws no page
 
     return {
         "list-backups": pages.backup_list,
         "show-backup": pages.one_backup,
-        "check": server_pages.checks,
+        "check": check_pages.checks,
         "list-servers": server_pages.server_list,
         "show-servers": server_pages.server_details,
         "status": server_pages.status,
@@ -85,19 +94,13 @@ def _page(method: str, result: Message) -> Page:
         **wal_pages.PAGES,
         **schedule_pages.PAGES,
         **stream_pages.PAGES,
+        **process_pages.PAGES,
+        **hook_pages.PAGES,
     }[method](result)
 
 
 def _ping(pong: Message) -> list[str]:
     return [f"barmand {pong['version']} answers (pid {pong['pid']}, protocol {pong['protocol']})"]
-
-
-def _reload(reloaded: Message) -> list[str]:
-    lines = [f"settings read again; servers: {', '.join(reloaded['servers']) or 'none'}"]
-    if reloaded["broken"]:
-        lines.append(f"broken: {', '.join(reloaded['broken'])}")
-    lines += [f"problem: {problem}" for problem in reloaded["problems"]]
-    return lines + [f"warning: {warning}" for warning in reloaded["warnings"]]
 
 
 def _backup(reply: Message) -> list[str]:
@@ -131,7 +134,7 @@ _NAMES = {
 
 _SENTENCES = {
     "ping": _ping,
-    "reload": _reload,
+    "reload": reload_page.lines,
     "cancel": _backup,
     "check-backup": _backup,
     "delete": _deleted,
@@ -141,4 +144,5 @@ _SENTENCES = {
     **wal_pages.SENTENCES,
     **schedule_pages.SENTENCES,
     **stream_pages.SENTENCES,
+    **process_pages.SENTENCES,
 }

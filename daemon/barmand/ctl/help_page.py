@@ -16,7 +16,7 @@ GROUPS = {
     "prove and restore them": ("verify-backup", "generate-manifest", "restore"),
     "servers, and what goes on": (
         *("check", "status", "list-servers", "show-servers", "schedule", "cron"),
-        *("hook list", "hook test"),
+        *("hook runs", "hook test"),
         *("list-processes", "terminate-process", "replication-status"),
     ),
     "WAL": (

@@ -47,26 +47,32 @@ def retention(result: View) -> Page:
     ]
     page.append(Table(headings, rows))
     if result["forecast"] is not None:
-        page += _forecast(result["forecast"])
+        when = "Once that is over, the next pass" if result["hindrance"] else "The next pass"
+        page += _forecast(result["forecast"], when)
     return page
 
 
 def _rules(result: View) -> str:
     policy = result["policy"] or "no retention_policy: nothing that is DONE goes by itself"
     age = result["failed_backup_maximum_age_seconds"]
-    failed = "failed backups stay" if age is None else f"failed backups go after {span(age)}"
+    failed = "failed backups stay" if age is None else f"failed backups go after {_age(age)}"
     least = f"minimum_redundancy {result['minimum_redundancy']}"
     return f"{result['server']}: {policy}; {least}; {failed}"
 
 
-def _forecast(forecast: View) -> list[str]:
-    ids = forecast["backup_ids"]
+def _age(seconds: float) -> str:
+    days, rest = divmod(seconds, 86_400)
+    return f"{days:.0f} day{'s' * (days != 1)}" if days and not rest else span(seconds)
+
+
+def _forecast(forecast: View, who: str) -> list[str]:
+    ids, wals = forecast["backup_ids"], forecast["wals"]
     if not ids:
-        return ["The next pass deletes nothing."]
-    wal = f"{forecast['wals']} WAL segments ({size(forecast['wal_bytes'])})"
+        return [f"{who} deletes nothing."]
+    wal = f"{wals} WAL segment{'s' * (wals != 1)} ({size(forecast['wal_bytes'])})"
     return [
-        f"The next pass deletes {', '.join(ids)}.",
-        f"That frees {size(forecast['size_bytes'])}, and {wal}.",
+        f"{who} deletes {', '.join(ids)}.",
+        f"That frees {size(forecast['size_bytes'])} of backups, and {wal}.",
     ]
 
 

@@ -97,6 +97,8 @@ def one_backup(result: View) -> Page:
     ]
     if backup["damages"]:
         page.append(_damages(backup["damages"]))
+    if backup["hook_troubles"]:
+        page.append(Facts("Hooks that did not go well", {"runs": backup["hook_troubles"]}))
     if backup["progress"]:
         page.append(Facts("Progress", {"now": progress_words(backup["progress"])}))
     if backup["error"]:

@@ -14,6 +14,8 @@ class Phase(StrEnum):
     SYNCING = "syncing to disk"
     CLOSING = "closing the last segment"
     WAITING_FOR_WAL = "waiting for WAL"
+    AGREEING = "running hooks before it begins"
+    HOOKS = "running hooks"
     VERIFYING = "verifying"
     SUMMING = "summing its files"
     RETRYING = "pausing before the next attempt"

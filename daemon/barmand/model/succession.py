@@ -1,8 +1,10 @@
 """Which backup comes after which, and which builds upon which."""
 
+from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import accumulate
 
 from barmand.model.backup import Backup, Status
 
@@ -32,6 +34,21 @@ def end_of(backup: Backup) -> datetime:
 
 def _system_of(backup: Backup) -> str | None:
     return None if backup.cluster is None else backup.cluster.system_id
+
+
+class Ends:
+    """Copied backups, oldest first, and when they ended."""
+
+    def __init__(self, backups: Sequence[Backup]) -> None:
+        self._backups = backups
+        self._ids = [each.id for each in backups]
+        ends = [end_of(each) for each in backups]
+        self._least = list(accumulate(reversed(ends), min))[::-1]
+
+    def after(self, backup_id: str) -> Iterator[tuple[Backup, datetime]]:
+        """The later ones, oldest first; each with the earliest end from it on."""
+        first = bisect_right(self._ids, backup_id)
+        return zip(self._backups[first:], self._least[first:], strict=True)
 
 
 class Chains:

@@ -13,6 +13,7 @@ from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Status
 from barmand.model.event import Event
 from barmand.model.wal import Run, Segment, format_lsn, missing, runs_of
+from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.ports import Clock
 from barmand.operations.record import Record
 from barmand.operations.taking_in import TakeIn, Taken
@@ -54,7 +55,7 @@ class Archive:
     wals: WalArchive
     wal_runs: WalRuns
     backups: Backups
-    take_in: TakeIn
+    take_in: TakeIn | HookedTakeIn
     events: Events
     record: Record
     guard: AbstractContextManager[object]
@@ -82,6 +83,8 @@ class Archive:
                 self._tell_once("WAL segment incomplete", facts)
             self.take_in.branches.judge(taken.branches)
             self.settle()
+        if taken.held_back is not None:
+            raise taken.held_back
         if taken.failures:
             raise taken.failures[0]
         return Passed(len(taken.archived), left)
@@ -96,7 +99,7 @@ class Archive:
             found = arrivals(directory, takes_partial=directory == self.layout.incoming)
             waiting = self.in_hand.free(found)
             room = batch or len(waiting)
-            while waiting and room and not is_over():
+            while waiting and room and not is_over() and taken.held_back is None:
                 group = _group(waiting, room, is_over)
                 del waiting[: len(group)]
                 now = self.take_in.run(group)

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 import structlog
 
 from barmand.catalog.servers import Servers
-from barmand.model.backup import Backup, Cluster, Reason
+from barmand.model.backup import Backup, Cluster, Reason, Status
 from barmand.model.errors import PostgresFailed, Refused, Stopped
 from barmand.model.finding import demand
+from barmand.model.hook import HookEvent
 from barmand.model.order import Order
 from barmand.model.progress import Phase
 from barmand.model.wal import format_lsn
 from barmand.operations.check import Check
 from barmand.operations.closing import Closing
+from barmand.operations.hooks import Hooks
 from barmand.operations.ports import Clock, Method, PostgresServer, Report, Seconds, Stop, heed
 from barmand.operations.record import Record
 from barmand.storage import backup_info
@@ -38,6 +40,7 @@ class TakeBackup:
     postgres: PostgresServer
     closing: Closing
     method: Method
+    hooks: Hooks
     ring_archive: Callable[[], None]
     demand_slot: Callable[[int], None]
     now: Clock
@@ -53,23 +56,43 @@ class TakeBackup:
             report(Phase.CHECKING, None, None)
             with suppress(PostgresFailed):  # the check tells why, with all else that is amiss
                 self.demand_slot(order.check_seconds)
-            demand(backup.server, self.check.within(order.check_seconds).findings())
+            demand(backup.server, self.check.within(order.check_seconds).obstacles(stop))
             current = self._begin(current)
+            self._agree(current, stop, report)
             current = self._copy(current, order, stop, report)
         except BaseException as error:
-            reason = Reason.of(Stopped(stop.reason) if isinstance(error, Stopped) else error)
-            self.record.fail(current, reason)
-            log.error(  # noqa: TRY400 - the boundary logs tracebacks; this line tells the operator
-                "backup failed",
-                code=reason.code,
-                error=reason.message,
-                hint=reason.hint,
-                seconds=round(self.monotonic() - begun, 1),
-            )
+            told = Stopped(stop.reason) if isinstance(error, Stopped) else error
+            self._fail(current, told, stop, report, self.monotonic() - begun)
             raise
         self._tell(current)
         self.ring_archive()
+        self.hooks.after_copy(current, stop=stop)
         return current
+
+    def _fail(
+        self, backup: Backup, error: BaseException, stop: Stop, report: Report, seconds: float
+    ) -> None:
+        """The hooks of one that began hear why."""
+        reason, has_begun = Reason.of(error), backup.status is not Status.QUEUED
+        if has_begun and self.hooks.has_after(HookEvent.BACKUP):
+            report(Phase.HOOKS, None, None)  # first: who follows it waits for them
+        failed = self.record.fail(backup, reason)
+        log.error(
+            "backup failed",
+            code=reason.code,
+            error=reason.message,
+            hint=reason.hint,
+            seconds=round(seconds, 1),
+        )
+        if has_begun:
+            self.hooks.after(HookEvent.BACKUP, failed, error, stop=stop)
+
+    def _agree(self, backup: Backup, stop: Stop, report: Report) -> None:
+        if self.hooks.has_before(HookEvent.BACKUP):
+            report(Phase.AGREEING, None, None)
+            self.hooks.before(HookEvent.BACKUP, backup, stop=stop)
+            report(Phase.CHECKPOINT, None, None)
+            heed(stop)
 
     def _begin(self, backup: Backup) -> Backup:
         cluster = self.postgres.facts()
@@ -88,6 +111,8 @@ class TakeBackup:
         copied = self.method.take(backup, order, stop=stop, report=heeding)
         heed(stop)
         self.closing.close(backup, copied.end_lsn, report)
+        if self.hooks.has_after(HookEvent.BACKUP):
+            report(Phase.HOOKS, None, None)  # as in `_fail`
         return self.record.move(backup, backup.with_copy(self.now(), copied))
 
     def _tell(self, backup: Backup) -> None:

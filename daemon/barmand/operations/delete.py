@@ -1,5 +1,6 @@
 """Take one backup away, in an order that is safe to interrupt.
 
+0. its hooks agree             outside every lock; nothing says yet that it is to go
 1. the row says DELETING       before it: a whole backup; after it: the deletion goes on at start
 2. the mark beside it          a catalogue rebuilt from disk knows it too
 3. the copy                    most of the bytes
@@ -15,8 +16,10 @@ import structlog
 
 from barmand.catalog.backups import Backups
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import Refused, StorageFailed
+from barmand.model.errors import Refused, Stopped, StorageFailed
+from barmand.model.hook import HookEvent
 from barmand.model.succession import counts
+from barmand.operations.hooks import Hooks
 from barmand.operations.ports import Clock, Stop
 from barmand.operations.prune import Prune
 from barmand.storage import backup_info
@@ -33,6 +36,7 @@ class Delete:
     layout: Layout
     backups: Backups
     prune: Prune
+    hooks: Hooks
     minimum_redundancy: int
     guard: AbstractContextManager[object]
     now: Clock
@@ -47,22 +51,49 @@ class Delete:
     ) -> int:
         """Delete `backup`; how many segments went with it. Raises Refused.
 
-        A deletion that has begun and could not go on is taken up again. `still` is asked under the
-        guard, at last, and raises what speaks against it.
+        A deletion that has begun and could not go on is taken up again, and its hooks, which have
+        agreed to it, are not asked again. When they forbid it, it is Refused and nothing is marked.
+        `still` is asked under the guard, at last too, and raises what speaks against it.
         """
         with self.guard:
-            backup = self.backups.get(backup.server, backup.id)
-            why_not = complaint(self.layout, is_known=False)
-            if why_not is not None:
-                raise StorageFailed(f"backup {backup.id} cannot be deleted: {why_not}")
-            if backup.status is not Status.DELETING:
-                self._refuse_needed(backup)
-                still(backup)
-                backup = self.backups.move(backup, backup.deleting(), now=self.now(), actor=actor)
+            backup = self._examined(backup, still)
+        if backup.status is not Status.DELETING:
+            self.hooks.before(HookEvent.DELETE, backup, stop=stop)
+            with self.guard:
+                backup = self._examined(backup, still)  # hooks may take hours
+                backup = self._mark(backup, actor)
         return self.go_on(backup, stop=stop)
+
+    def _examined(self, backup: Backup, still: Callable[[Backup], None]) -> Backup:
+        """As it is now. Raises what speaks against its deletion."""
+        backup = self.backups.get(backup.server, backup.id)
+        why_not = complaint(self.layout, is_known=False)
+        if why_not is not None:
+            raise StorageFailed(f"backup {backup.id} cannot be deleted: {why_not}")
+        if backup.status is not Status.DELETING:
+            self._refuse_needed(backup)
+            still(backup)
+        return backup
+
+    def _mark(self, backup: Backup, actor: str) -> Backup:
+        if backup.status is Status.DELETING:
+            return backup
+        return self.backups.move(backup, backup.deleting(), now=self.now(), actor=actor)
 
     def go_on(self, backup: Backup, *, stop: Stop) -> int:
         """Carry out a deletion that has begun, now or in an earlier life. A step may come twice."""
+        told = self.hooks.later(HookEvent.DELETE, backup)
+        try:
+            removed = self._carry_out(backup, stop)
+        except Stopped:
+            raise  # it goes on later
+        except BaseException as error:
+            self.hooks.tell(told, error, stop=stop)
+            raise
+        self.hooks.tell(told, stop=stop)
+        return removed
+
+    def _carry_out(self, backup: Backup, stop: Stop) -> int:
         log.info("deletion started", backup_id=backup.id)
         try:
             backup_info.mark_deleting(self.layout, backup.id)
@@ -92,7 +123,8 @@ class Delete:
         if counts(backup) and done < self.minimum_redundancy:
             raise Refused(
                 f"{name} is needed: without it {done} would be DONE, "
-                f"and minimum_redundancy is {self.minimum_redundancy}"
+                f"and minimum_redundancy is {self.minimum_redundancy}",
+                hint="Take another backup first, or lower minimum_redundancy and reload.",
             )
 
     def _refuse_kept(self, backup: Backup, name: str) -> None:

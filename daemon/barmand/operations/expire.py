@@ -14,7 +14,8 @@ from barmand.catalog.events import Events
 from barmand.model.backup import Backup
 from barmand.model.errors import Failure, NotFound, Refused, Stopped
 from barmand.model.event import Event
-from barmand.model.verdict import Verdict, in_order
+from barmand.model.judge import in_order
+from barmand.model.verdict import Verdict
 from barmand.operations.delete import Delete
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
@@ -32,6 +33,8 @@ class Expire:
     judging: Judging
     keeping: KeepBackup
     delete: Delete
+    alone: Callable[[Backup, Callable[[], int]], int]
+    """Do it, unless somebody is deleting this backup already: then Refused."""
     backups: Backups
     events: Events
     now: Clock
@@ -69,7 +72,7 @@ class Expire:
         try:
             verdict = self._demand(backup)
             log.info("backup expires", backup_id=backup.id, why=verdict.why)
-            self.delete.run(backup, actor=ACTOR, stop=stop, still=still)
+            self.alone(backup, lambda: self.delete.run(backup, actor=ACTOR, stop=stop, still=still))
         except (Stopped, NotFound):
             # Stopped: it goes on at the next start. Not found: somebody else was quicker.
             return 0

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from barmand.catalog.backups import Backups
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE
+from barmand.model.judge import in_order
 from barmand.model.retention import Keep, Policy, needed
-from barmand.model.verdict import Verdict, in_order
+from barmand.model.verdict import Verdict
 from barmand.operations.judging import Judging
 from barmand.operations.ports import Stop
 from barmand.storage.disk import heed

@@ -16,8 +16,9 @@ from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Status
 from barmand.model.clock_watch import JUMP, Reading, why_doubted
 from barmand.model.errors import PostgresFailed
+from barmand.model.judge import judge
 from barmand.model.keeping import Kept
-from barmand.model.verdict import Known, Rules, Verdict, judge
+from barmand.model.verdict import Known, Rules, Verdict
 from barmand.model.wal import missing
 from barmand.operations.ports import Clock
 from barmand.storage import keep_marks

@@ -8,6 +8,7 @@ and where that is doubtful nothing goes.
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -19,8 +20,11 @@ from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup
 from barmand.model.errors import Stopped
 from barmand.model.event import Event
+from barmand.model.hook import HookEvent
 from barmand.model.retention import Keep, Needed, Policy, needed
 from barmand.model.wal import Segment, runs_of
+from barmand.operations.hooked_removal import HookedRemoval, Removed
+from barmand.operations.hooks import Hooks
 from barmand.operations.ports import Clock, Stop
 from barmand.storage.backup_info import lies_there
 from barmand.storage.ground import complaint
@@ -65,6 +69,7 @@ class Prune:
     holds: Holds
     events: Events
     policy: Policy
+    hooks: Hooks
     guard: AbstractContextManager[object]
     now: Clock
 
@@ -83,6 +88,8 @@ class Prune:
         return pruned.count
 
     def _remove(self, policy: Policy, stop: Stop, most: int | None) -> Pruned:
+        if self.hooks.has(HookEvent.WAL_DELETE):
+            return self._remove_asking(policy, stop)
         pruned = Pruned()
         try:
             while not pruned.is_all and (most is None or pruned.count < most):
@@ -91,6 +98,26 @@ class Prune:
                 pruned = self._remove_batch(policy, pruned)
         finally:
             # Also when the disk refused to go on: what went is told.
+            self._tell(pruned)
+        return pruned
+
+    def _remove_asking(self, policy: Policy, stop: Stop) -> Pruned:
+        """All in one pass: another would ask again about what was forbidden in this one."""
+        removed = Removed()
+        work = HookedRemoval(
+            server=self.server,
+            wals=self.wals,
+            wal_runs=self.wal_runs,
+            hooks=self.hooks,
+            needed=partial(self._needed, policy),
+            guard=self.guard,
+            now=self.now,
+        )
+        pruned = Pruned()
+        try:
+            work.run(removed, stop=stop)
+        finally:
+            pruned = Pruned(is_all=removed.is_all).more(removed.segments, removed.segment_size)
             self._tell(pruned)
         return pruned
 

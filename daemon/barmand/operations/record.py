@@ -22,6 +22,8 @@ class Record:
     now: Clock
     when_done: Callable[[], None]
     """A backup has become DONE."""
+    owes_hook: bool = False
+    """Is there a hook to be run then? That is remembered together with it."""
 
     def move(
         self,
@@ -33,7 +35,14 @@ class Record:
     ) -> Backup:
         """File first, row second: a catalogue rebuilt from the files is never behind its rows."""
         backup_info.save(self.layout, after)
-        moved = self.backups.move(before, after, now=self.now(), actor=actor, facts=facts)
+        moved = self.backups.move(
+            before,
+            after,
+            now=self.now(),
+            actor=actor,
+            facts=facts,
+            owes_hook=self.owes_hook and after.status is Status.DONE,
+        )
         if moved.status is Status.DONE:
             self.when_done()
         return moved

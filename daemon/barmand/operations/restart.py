@@ -27,19 +27,21 @@ class Restart:
     archive: Archive
     delete: Delete
 
-    def fail_interrupted(self, server: str) -> None:
-        """Quick, before the daemon is ready: nobody works on these any more."""
-        for backup in self.backups.of_server(server):
-            if backup.status in ACTIVE:
-                self.fail(backup)
+    def fail_if_active(self, backup: Backup) -> None:
+        """Unless that was seen to meanwhile."""
+        if self.backups.get(backup.server, backup.id).status in ACTIVE:
+            self.fail(backup)
 
     def fail(self, backup: Backup) -> None:
         self.record.fail(backup, INTERRUPTED)
         log.warning("backup interrupted", backup_id=backup.id, was=backup.status.value)
 
     def go_on(self, server: str, *, stop: Stop) -> None:
-        """What may take long: deletions that were under way, WAL that no row tells of."""
+        """What may take long: WAL that no row tells of, deletions that were under way.
+
+        These come last: the hooks behind them may hang.
+        """
+        self.archive.heal()
         for backup in self.backups.of_server(server):
             if backup.status is Status.DELETING:
                 self.delete.go_on(backup, stop=stop)
-        self.archive.heal()

@@ -8,6 +8,7 @@ start on half of a restore.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -25,9 +26,11 @@ from barmand.model.recovery import Target, archiving_off, settings_for, wal_for
 from barmand.model.replay import before_hole, first_hole, line_behind
 from barmand.model.wal import Run, missing
 from barmand.operations.archive import names_of
+from barmand.operations.hooks import Hooks
 from barmand.operations.lay_wal import LayWal
 from barmand.operations.noticed import Noticed
 from barmand.operations.ports import Clock, Report, Seconds, Stop
+from barmand.operations.restore_hooks import with_hooks
 from barmand.operations.restore_lacks import NEEDS_UNKNOWN, Lacks, bad_pages, found_damaged
 from barmand.operations.restore_plan import Plan
 from barmand.storage.layout import Layout
@@ -58,6 +61,7 @@ class Restore:
     wal_runs: WalRuns
     wal_gaps: WalGaps
     holds: Holds
+    hooks: Hooks
     proofs: Proofs
     noticed: Noticed
     forbidden: Sequence[Path]
@@ -112,12 +116,17 @@ class Restore:
 
     def run(self, plan: Plan, *, stop: Stop, report: Report) -> Restored:
         """Carry out `plan`. What fails or is stopped takes away what it has written."""
-        begun = self.monotonic()
         holder = f"restore to {plan.destination.path}"
+        with self.holds.held(plan.backup, holder=holder, now=self.now()):
+            lay_out = partial(self._carry_out, plan, stop, report)
+            return with_hooks(self.hooks, plan, lay_out, stop=stop, report=report)
+
+    def _carry_out(self, plan: Plan, stop: Stop, report: Report) -> Restored:
+        begun = self.monotonic()
         log.info(
             "restore started", destination=str(plan.destination.path), target=plan.target.value
         )
-        with self.holds.held(plan.backup, holder=holder, now=self.now()), ExitStack() as undo:
+        with ExitStack() as undo:
             fragment = _begun(plan.destination, undo)
             spaces = {space: _begun(place, undo) for space, place in plan.places.items()}
             try:

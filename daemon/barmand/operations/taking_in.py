@@ -14,7 +14,7 @@ import structlog
 
 from barmand.catalog.wal_runs import WalRuns
 from barmand.model.door import Belongs, Expected, Misfit, Unfinished, Verdict
-from barmand.model.errors import StorageFailed
+from barmand.model.errors import Failure, StorageFailed
 from barmand.model.gap import Branch
 from barmand.model.wal import Segment, WalKind, kind_of
 from barmand.operations.branches import Branches
@@ -40,12 +40,18 @@ class Taken:
     failures: list[StorageFailed] = field(default_factory=list)
     branches: list[Branch] = field(default_factory=list)
     """Of timelines that were not known before."""
+    set_aside: list[str] = field(default_factory=list)
+    """Why, of each file that was."""
+    held_back: Failure | None = None
+    """A hook did not agree: nothing more is taken in this pass."""
 
     def add(self, other: "Taken") -> None:
         self.archived += other.archived
         self.unfinished += other.unfinished
         self.failures += other.failures
         self.branches += other.branches
+        self.set_aside += other.set_aside
+        self.held_back = self.held_back or other.held_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +111,12 @@ class TakeIn:
                 taken.unfinished.append(looked.path.name)
             case Misfit(reason, why):
                 self.quarantine.set_aside(looked.path, reason, why)
+                taken.set_aside.append(why)
             case Belongs():
-                return self._compared(looked)
+                return self._compared(looked, taken)
         return None
 
-    def _compared(self, looked: _Looked) -> Prepared | None:
+    def _compared(self, looked: _Looked, taken: Taken) -> Prepared | None:
         prepared = looked.prepared
         if prepared is None or prepared.put in (Put.STORED, Put.SAME):
             return prepared
@@ -118,7 +125,9 @@ class TakeIn:
             why = "it was in the archive, but it is not whole"
             self.quarantine.set_aside(prepared.destination, "damaged", why)
             return self.intake.prepare(looked.path)
-        self.quarantine.set_aside(looked.path, "duplicate", self._why_duplicate(prepared))
+        why = self._why_duplicate(prepared)
+        self.quarantine.set_aside(looked.path, "duplicate", why)
+        taken.set_aside.append(why)
         return None
 
     def _why_duplicate(self, prepared: Prepared) -> str:

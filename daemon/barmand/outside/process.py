@@ -10,14 +10,16 @@ import selectors
 import shutil
 import signal
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol, runtime_checkable
 
 from barmand.model.errors import Stopped, ToolFailed
+from barmand.outside.holders import end_holders
 
 STOP_POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
@@ -28,6 +30,9 @@ _WHO_KILLED = (
     "Was it the kernel, for want of memory? Look in its log (`journalctl --dmesg`) for `Out of "
     "memory`. With `basebackup_retry_times` it is tried again."
 )
+_LEASH = "read -r group && { read -r _; kill -s KILL -- -$group; }"
+_LAST_WORDS_SECONDS = 0.5
+_OUR_TOOLS = {"LC_ALL": "C"}
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM")
 
 
@@ -88,10 +93,10 @@ def run(
     Raises Stopped when `stop` ended it, ToolFailed when it could not be started. What it prints
     goes line by line to `on_line`; only the last lines are kept. `on_start` hears its pid.
     """
-    with _started(argv, environment) as process:
+    with _started(argv, {**_OUR_TOOLS, **(environment or {})}) as process:
         on_start(process.pid)
         lines = _Lines(on_line)
-        if _follow(process, lines, stop):
+        if _follow(process, lines.feed, stop):
             _end_group(process, grace_seconds)
             raise Stopped(f"{Path(argv[0]).name} was stopped")
         # The leader has ended but is not yet waited for, so its group's number is still ours.
@@ -99,6 +104,35 @@ def run(
         exit_code = process.wait()
         lines.close()
         return Finished(exit_code, tuple(lines.tail))
+
+
+def run_foreign(
+    argv: Sequence[str],
+    *,
+    mark: str,
+    stop: Stop,
+    environment: Mapping[str, str],
+    hear: Callable[[bytes], None],
+    grace_seconds: float = GRACE_SECONDS,
+) -> Finished:
+    """As `run`, for a program that is not ours: in its own locale, and nothing of it is left.
+
+    What left its group and still holds its output at the end is ended too: `mark`, a word of the
+    environment, tells that it is the program's. Nor does the group outlive the daemon.
+    """
+    with _leash() as hold, _started(argv, environment) as process:
+        hold(process.pid)
+        is_stopped = _follow(process, hear, stop)
+        if is_stopped:
+            _end_group(process, grace_seconds)
+        else:
+            _signal_group(process, signal.SIGKILL)
+        if not _hear_out(process, hear):
+            end_holders(_output(process).fileno(), mark)
+        exit_code = process.wait()
+        if is_stopped:
+            raise Stopped(f"{Path(argv[0]).name} was stopped")
+        return Finished(exit_code, ())
 
 
 def version_of(program: Path) -> int:
@@ -115,7 +149,7 @@ def version_of(program: Path) -> int:
 
 @contextmanager
 def _started(
-    argv: Sequence[str], environment: Mapping[str, str] | None
+    argv: Sequence[str], environment: Mapping[str, str]
 ) -> Iterator["subprocess.Popen[bytes]"]:
     inherited = {key: value for key, value in os.environ.items() if key not in _NOT_FOR_CHILDREN}
     guarded = [str(find_program("setpriv")), "--pdeathsig", "KILL", "--", *argv]
@@ -125,7 +159,7 @@ def _started(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env={**inherited, "LC_ALL": "C", **(environment or {})},
+            env={**inherited, **environment},
             start_new_session=True,
         )
     except OSError as error:
@@ -137,6 +171,38 @@ def _started(
             _end_group(process, 0)
         if process.stdout is not None:
             process.stdout.close()
+
+
+@contextmanager
+def _leash() -> Iterator[Callable[[int], None]]:
+    """The kernel ends only a program itself with the daemon; this one ends all of its group.
+
+    It is there first, and then told which group that is.
+    """
+    try:
+        guard = subprocess.Popen(  # noqa: S603 - our own words
+            ["/bin/sh", "-c", _LEASH],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolFailed("cannot start /bin/sh", hint=str(error)) from error
+    held = guard.stdin
+    if held is None:
+        raise TypeError("started without a pipe")
+
+    def hold(group: int) -> None:
+        with suppress(BrokenPipeError):  # somebody killed it: then only the kernel watches
+            os.write(held.fileno(), f"{group}\n".encode())
+
+    try:
+        yield hold
+    finally:
+        guard.kill()
+        guard.wait()
+        held.close()
 
 
 class _Lines:
@@ -166,7 +232,7 @@ class _Lines:
             self._on_line(text)
 
 
-def _follow(process: "subprocess.Popen[bytes]", lines: _Lines, stop: Stop) -> bool:
+def _follow(process: "subprocess.Popen[bytes]", hear: Callable[[bytes], None], stop: Stop) -> bool:
     """Read until the process ends (False) or `stop` is set (True).
 
     The end is told by the process itself, not by its output: a grandchild may keep that open.
@@ -185,12 +251,26 @@ def _follow(process: "subprocess.Popen[bytes]", lines: _Lines, stop: Stop) -> bo
             ready = {key.fileobj for key, _ in selector.select(poll_seconds)}
             if output in ready:
                 data = output.read1(_CHUNK_BYTES)  # type: ignore[attr-defined] # Popen's pipes are buffered readers
-                lines.feed(data)
+                hear(data)
                 if not data:
                     selector.unregister(output)
             if ended in ready:  # what it printed at last was read just now, whoever prints on
                 return False
     return True
+
+
+def _hear_out(process: "subprocess.Popen[bytes]", hear: Callable[[bytes], None]) -> bool:
+    """What was printed at last; False when somebody still holds the output."""
+    output = _output(process)
+    deadline = time.monotonic() + _LAST_WORDS_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(output, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0 and selector.select(left):
+            data = output.read1(_CHUNK_BYTES)  # type: ignore[attr-defined] # as in `_follow`
+            if not data:
+                return True
+            hear(data)
+    return False
 
 
 def _pid_file(process: "subprocess.Popen[bytes]") -> IO[bytes]:

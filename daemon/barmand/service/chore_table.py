@@ -43,11 +43,18 @@ def _compare(kit: Kit, stop: StopFlag) -> bool:
     return False
 
 
+def _pay_hooks(kit: Kit, stop: StopFlag) -> bool:
+    kit.hooks.pay_done(stop=stop)
+    return False
+
+
 SERVER_CHORES = (
     # WAL that no event told of, and the backups that wait for it.
     Chore(name="archive", deed=_archive),
     # A safety net: a backup that becomes DONE and a deletion ask for it at once.
     Chore(name="prune", deed=_prune, every=timedelta(hours=1)),
+    # A safety net too: the hooks of a backup that became DONE are asked for at once.
+    Chore(name="done-hooks", deed=_pay_hooks, every=timedelta(hours=1)),
     # Backups that no policy keeps any more, failed ones, keeps that have ended. Likewise.
     Chore(name="retention", deed=_retention, every=timedelta(hours=1)),
     # Every archived file looked for, whatever the catalogue believes.

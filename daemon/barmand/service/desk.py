@@ -1,8 +1,12 @@
-"""Which operation answers which request."""
+"""Which operation answers which request.
+
+Long because it is a table: each request once, with the desk that answers it.
+"""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import assert_never
 
 import structlog
@@ -11,20 +15,28 @@ from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Reason, Status
 from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
-from barmand.model.order import Checksums, Reuse, Wish
+from barmand.model.order import Wish
+from barmand.operations.restart import INTERRUPTED
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
+from barmand.service.checking import Checking
 from barmand.service.following import Following
+from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
 from barmand.service.keep_desk import KeepDesk
 from barmand.service.looking import Looking, keep_known
+from barmand.service.processes import Processes
 from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
+from barmand.service.reloaded import reload_reply
 from barmand.service.runner import Job, Key, Runner
 from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
+from barmand.service.wish import wish_of
+from barmand.wire.check_messages import CheckServer
 from barmand.wire.door_messages import DoorRequest
+from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (
@@ -34,7 +46,6 @@ from barmand.wire.messages import (
     BackupView,
     Cancel,
     CheckBackup,
-    CheckServer,
     Delete,
     DeletedReply,
     ListBackups,
@@ -43,7 +54,6 @@ from barmand.wire.messages import (
     Problem,
     ProblemNote,
     Reload,
-    ReloadReply,
     Reply,
     Restore,
     ShowBackup,
@@ -51,7 +61,8 @@ from barmand.wire.messages import (
     StartBackup,
     WarningNote,
 )
-from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.methods import AnyRequest, BesideRequest, OwnRequest
+from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
@@ -73,6 +84,7 @@ class Desk:
     catalog: Catalog
     runner: Runner
     looking: Looking
+    checking: Checking
     wal: WalDesk
     timed: ScheduleDesk
     reload_house: Callable[[], House]
@@ -84,10 +96,21 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
-        if isinstance(request, KeepRequest):
-            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
+        return self._answer_beside(request, who)
+
+    def _answer_beside(self, request: OwnRequest | BesideRequest, who: str) -> Answer:
+        """Those that have a desk of their own."""
+        if isinstance(request, CheckServer):
+            names = self.looking.expand(request.servers, self.house)
+            return self.checking.answer(request, names, self.house)
+        if isinstance(request, KeepRequest):
+            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
+        if isinstance(request, ProcessRequest):
+            return iter([self._processes(who).answer(request, self.house, who)])
+        if isinstance(request, HookRequest):
+            return HookDesk(self.catalog, self.runner).answer(request, self.house)
         if isinstance(request, ScheduleRequest):
             return self.timed.answer(request, self.house)
         if isinstance(request, ProofRequest):
@@ -105,19 +128,13 @@ class Desk:
             case Delete():
                 yield from self._delete(request, who)
             case Restore():
-                kit = self.house.kit(request.server)
+                kit = self.house.known_kit(request.server)
                 backup = self._find(request.server, request.backup)
                 yield from restored(kit, backup, request, self.runner)
             case Reload():
                 yield self._reload()
             case (
-                Ping()
-                | AskStatus()
-                | ListBackups()
-                | ShowBackup()
-                | CheckServer()
-                | ListServers()
-                | ShowServers()
+                Ping() | AskStatus() | ListBackups() | ShowBackup() | ListServers() | ShowServers()
             ):
                 yield self.looking.answer(request, self.house)
             case _:
@@ -150,21 +167,27 @@ class Desk:
                 request=request or f"{queued[0][1].server} {queued[0][1].id}",
             )
 
-    def fail_lost(self) -> None:
-        """A row whose worker is gone (its last write met a full disk, say) must not stay active."""
+    def lost(self) -> list[Backup]:
+        """Active backups of whom nobody works: the last write of one met a full disk, say."""
         with self.queueing:
-            lost = [
+            return [
                 backup
                 for backup in self.catalog.backups.in_status(*ACTIVE)
                 if not self.runner.has(_key(backup))
             ]
-            for backup in lost:
-                if backup.server in self.house.kits:
-                    self.house.kits[backup.server].restart.fail(backup)
+
+    def fail_lost(self, backup: Backup) -> None:
+        """It must not stay active. It takes as long as the server's disk does."""
+        kit = self.house.leaving.get(backup.server) or self.house.kits.get(backup.server)
+        if kit is not None:
+            kit.restart.fail_if_active(backup)
+        else:  # its server is configured no more, and nobody knows its directories
+            failed = backup.failed(local_now(), INTERRUPTED)
+            self.catalog.backups.move(backup, failed, now=local_now())
 
     # -------------------------------------------------------------------------------- one request
     def _backup(self, request: StartBackup, who: str) -> Answer:
-        wish = _wish(request)
+        wish = wish_of(request)
         if request.name is not None:
             valid_name(request.name)
         following = Following(self.catalog, self.runner, request.follow, request.wait_timeout)
@@ -189,27 +212,45 @@ class Desk:
         yield following.result()
 
     def _cancel(self, request: Cancel, who: str) -> Reply:
-        kit = self.house.kit(request.server)
+        self.house.known_kit(request.server)
         backup, key = self._to_cancel(request)
-        reason = f"cancelled by {who}"
-        with self.queueing:
-            withdrawn = self.runner.withdraw(key, reason)
-            if withdrawn is None:
-                raise Refused(f"backup {backup.id} of {backup.server} is not being worked on")
-            if withdrawn and key.deed == "backup":
-                kit.restart.record.fail(backup, Reason.of(Stopped(reason)), actor=who)
-        log.info("cancelled", server=backup.server, backup_id=backup.id, deed=key.deed, by=who)
-        # A cancel answers once the work has ended, as a rule: programs get their grace.
-        self.runner.wait_for_end(key, CANCEL_SECONDS)
-        backup = self.catalog.backups.get(backup.server, backup.id)
+        self._end(key, f"cancelled by {who}", who)
+        backup = self._left_of(backup)
         standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
         return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
 
+    def _processes(self, who: str) -> Processes:
+        end = partial(self._end, who=who)
+        return Processes(self.runner, self.wal.receivers, end)
+
+    def _end(self, key: Key, reason: str, who: str) -> bool:
+        """Stop a job and wait a while for its end: has it come? Raises Refused."""
+        with self.queueing:
+            withdrawn = self.runner.withdraw(key, reason)
+            if withdrawn is None:
+                raise Refused(f"{key.deed} {key.backup_id} of {key.server} is not being worked on")
+            if withdrawn and key.deed == "backup":
+                backup = self.catalog.backups.get(key.server, key.backup_id)
+                restart = self.house.known_kit(key.server).restart
+                restart.record.fail(backup, Reason.of(Stopped(reason)), actor=who)
+        log.info("cancelled", server=key.server, backup_id=key.backup_id, deed=key.deed, by=who)
+        # It is answered once the work has ended, as a rule: programs get their grace.
+        self.runner.wait_for_end(key, CANCEL_SECONDS)
+        return not self.runner.has(key)
+
+    def _left_of(self, backup: Backup) -> Backup:
+        try:
+            return self.catalog.backups.get(backup.server, backup.id)
+        except NotFound as gone:
+            raise Refused(
+                f"backup {backup.id} of {backup.server} was deleted before that could be stopped"
+            ) from gone
+
     def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or what reads it, if that is what runs), else the active one."""
+        """The backup named (or what else is done with it, if that runs), else the active one."""
         if request.backup is not None:
             backup = self._find(request.server, request.backup)
-            for deed in ("restore", VERIFICATION, MANIFEST):
+            for deed in ("restore", "delete", VERIFICATION, MANIFEST):
                 key = Key(deed, backup.server, backup.id)
                 if self.runner.has(key):
                     return backup, key
@@ -220,32 +261,30 @@ class Desk:
         raise NotFound(f"server {request.server} has no backup under way")
 
     def _check_backup(self, request: CheckBackup) -> Reply:
-        kit = self.house.kit(request.server)
+        kit = self.house.known_kit(request.server)
         backup = kit.archive.look_at(self._find(request.server, request.backup))
         view = self.looking.view(backup, self.house)
         return BackupReply(backup=view, exit_code=_verdict(view))
 
     def _delete(self, request: Delete, who: str) -> Answer:
-        kit = self.house.kit(request.server)
+        kit = self.house.known_kit(request.server)
         backup = self._find(request.server, request.backup, only=True)
         removed = yield from awaited(
             self.runner,
             Key("delete", backup.server, backup.id),
             lambda job: kit.delete.run(backup, actor=who, stop=job.stop),
         )
+        left = self.catalog.backups.of_server(backup.server)
+        if backup.status is Status.DONE and not any(each.status is Status.DONE for each in left):
+            words = f"it was the last one that was DONE: {backup.server} has no backup to restore"
+            yield WarningNote(server=backup.server, message=words)
         yield DeletedReply(server=backup.server, backup_id=backup.id, removed_wals=removed)
 
     def _reload(self) -> Reply:
-        self.house = self.reload_house()
-        return ReloadReply(
-            servers=sorted(self.house.kits),
-            broken=sorted(self.house.broken),
-            problems=list(self.house.problems),
-            warnings=list(self.house.warnings),
-        )
+        return reload_reply(self.reload_house())
 
     def _find(self, server: str, word: str, *, only: bool = False) -> Backup:
-        self.house.kit(server)
+        self.house.known_kit(server)
         return find(self.catalog.backups.of_server(server), server, word, only=only)
 
 
@@ -267,22 +306,3 @@ def _taking(kit: Kit, backup: Backup, wish: Wish, runner: Runner) -> Callable[[J
         kit.take.run(backup, wish.onto(kit.order), stop=job.stop, report=runner.reporter(job))
 
     return take
-
-
-def _wish(request: StartBackup) -> Wish:
-    sums = request.manifest_checksums
-    return Wish(
-        immediate_checkpoint=request.immediate_checkpoint,
-        retry_times=request.retry_times,
-        retry_sleep=request.retry_sleep,
-        bandwidth_limit=request.bwlimit,
-        reuse=None if request.reuse_backup is None else Reuse(request.reuse_backup),
-        jobs=request.jobs,
-        jobs_start_batch_size=request.jobs_start_batch_size,
-        jobs_start_batch_period=request.jobs_start_batch_period,
-        makes_manifest=request.manifest,
-        manifest_checksums=None if sums is None else Checksums(sums),
-        keepalive_seconds=request.keepalive_interval,
-        check_seconds=request.check_timeout,
-        incremental=request.incremental,
-    )

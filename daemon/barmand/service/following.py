@@ -10,6 +10,7 @@ from barmand.model.errors import NotFound, PostgresFailed, Stopped, WaitTimeout
 from barmand.model.progress import Phase, Progress
 from barmand.operations.closing import NOT_CLOSED
 from barmand.outside.clock import monotonic
+from barmand.service.hook_views import troubles
 from barmand.service.runner import Key, Runner
 from barmand.service.views import backup_view, progress_view
 from barmand.wire.lines import error_view
@@ -80,26 +81,29 @@ class Following:
 
     def _look(self, watched: Watched) -> Iterator[AnyNote]:
         key = watched.key
-        progress = self.runner.progress(key)
         try:
             backup = self.catalog.backups.get(key.server, key.backup_id)
         except NotFound as error:
             watched.is_over = True
             yield self._problem(key.server, error)
             return
-        if backup.status is Status.WAITING_FOR_WALS:
-            progress = Progress(Phase.WAITING_FOR_WAL)
+        # Looked at second: hooks are told to run before the status that they run in.
+        progress = self._progress(backup)
+        runs_hooks = progress is not None and progress.phase is Phase.HOOKS
         if backup.status is not watched.status:
             watched.status = backup.status
             if backup.status is not Status.STARTED:  # its phases are told by notes of their own
                 watched.progress = progress
             watched.view = backup_view(backup, self.catalog, progress)
-            watched.is_over = self._is_over(backup.status)
             yield BackupNote(backup=watched.view)
             if backup.copied is not None and not watched.is_copied:
                 watched.is_copied = True
                 yield from self._damages(backup)
                 yield from self._not_closed(backup)
+        if self._is_over(backup.status) and not (runs_hooks and self.follow != "queued"):
+            watched.is_over = True
+            watched.view = backup_view(backup, self.catalog, progress)
+            yield from self._hooks(backup)
         if backup.status is Status.WAITING_FOR_WALS and not watched.is_over:
             yield from self._late(watched, backup)
         if progress is not None and progress != watched.progress:
@@ -107,6 +111,13 @@ class Following:
             yield ProgressNote(
                 server=key.server, backup_id=key.backup_id, progress=progress_view(progress)
             )
+
+    def _progress(self, backup: Backup) -> Progress | None:
+        progress = self.runner.progress(Key("backup", backup.server, backup.id))
+        runs_hooks = progress is not None and progress.phase is Phase.HOOKS
+        if backup.status is Status.WAITING_FOR_WALS and not runs_hooks:
+            return Progress(Phase.WAITING_FOR_WAL)
+        return progress
 
     def _damages(self, backup: Backup) -> Iterator[AnyNote]:
         """A copy of a damaged cluster is kept, and never passes for clean."""
@@ -124,6 +135,11 @@ class Following:
                     "an older one may have these pages whole.",
                 ),
             )
+
+    def _hooks(self, backup: Backup) -> Iterator[AnyNote]:
+        """What did not go well, though it changes nothing."""
+        for words in troubles(self.catalog.hook_runs.bad_of(backup.server, backup.id)):
+            yield WarningNote(server=backup.server, message=words)
 
     def _not_closed(self, backup: Backup) -> Iterator[AnyNote]:
         """Its wait may be long, and the requester can end it."""

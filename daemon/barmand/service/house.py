@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from barmand.model.calendar import ScheduleLine
+from barmand.model.changes import NO_CHANGES, Changes
 from barmand.model.errors import ConfigInvalid, NotFound, Refused
 from barmand.model.order import Order
 from barmand.operations.accounts import Accounts
@@ -19,6 +20,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
 from barmand.operations.forecast import Forecast
+from barmand.operations.hooks import Hooks
 from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
 from barmand.operations.make_manifest import MakeManifest
@@ -89,6 +91,7 @@ class Kit:
     rebuild: Rebuild
     accounts: Accounts
     wal_health: WalHealth
+    hooks: Hooks
     verify: Verify
     make_manifest: MakeManifest
     is_current: Callable[[], bool]
@@ -103,17 +106,43 @@ class Kit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class House:
-    """`broken` names servers with the problems that put them aside."""
+    """`broken` names servers with the problems that put them aside.
+
+    `leaving` are those whose backups have not ended, though the settings have the server no more,
+    or put it aside, or switch it off: they are served as they were until then. `changes` are what
+    the last reload made of the house before.
+    """
 
     config_file: Path
     kits: Mapping[str, Kit]
     broken: Mapping[str, Sequence[str]]
     problems: Sequence[str]
     warnings: Sequence[str]
+    leaving: Mapping[str, Kit] = field(default_factory=dict)
+    changes: Changes = NO_CHANGES
+
+    @property
+    def served(self) -> dict[str, Kit]:
+        """Whose WAL is archived, by name."""
+        active = {name: kit for name, kit in self.kits.items() if kit.is_active}
+        return {**active, **self.leaving}
+
+    def known_kit(self, server: str) -> Kit:
+        """As `kit`, also of a server that is leaving."""
+        return self.leaving.get(server) or self.kit(server)
+
+    def wal_kit(self, server: str) -> Kit:
+        """As `working_kit`, also of a server that is leaving: its last backup needs its WAL."""
+        return self.leaving.get(server) or self.working_kit(server)
 
     @property
     def names(self) -> list[str]:
         return sorted({*self.kits, *self.broken})
+
+    @property
+    def told_names(self) -> list[str]:
+        """As `names`, with those that are leaving."""
+        return sorted({*self.names, *self.leaving})
 
     def kit(self, server: str) -> Kit:
         """Raises NotFound, or ConfigInvalid for a broken server."""

@@ -13,9 +13,10 @@ from barmand.model import retention
 from barmand.model.backup import Backup
 from barmand.model.errors import UsageError
 from barmand.model.event import Event
+from barmand.model.judge import in_order
 from barmand.model.keeping import Kept
 from barmand.model.naming import find
-from barmand.model.verdict import Verdict, in_order
+from barmand.model.verdict import Verdict
 from barmand.operations.forecast import Freed
 from barmand.outside.clock import reading
 from barmand.service.awaiting import awaited
@@ -81,7 +82,8 @@ class KeepDesk:
     def _retention(self, request: AskRetention, kit: Kit) -> Answer:
         judging = kit.expire.judging
         verdicts = judging.verdicts()
-        why = judging.hindrance(remembers=False)
+        why = "the server is inactive" if not kit.is_active else None
+        why = why or judging.hindrance(remembers=False)
         freed = None
         if request.dry_run:
             if why is None and in_order(verdicts):

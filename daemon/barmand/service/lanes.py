@@ -72,6 +72,16 @@ class Lanes:
             self._changed.wait_for(lambda: not self._under_way, seconds)
             return [str(chore) for chore in self._under_way]
 
+    def wait_for(self, kind: str, seconds: float) -> list[str]:
+        """Until no chore of this kind waits or is under way, or for so long: whose still is."""
+
+        def left() -> list[str]:
+            return [each.server for each in (*self._waiting, *self._under_way) if each.kind == kind]
+
+        with self._changed:
+            self._changed.wait_for(lambda: not left(), seconds)
+            return sorted(set(left()))
+
     def _keep(self) -> None:
         with self._changed:
             while not self._is_closed:

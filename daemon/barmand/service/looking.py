@@ -8,19 +8,14 @@ from datetime import datetime, timedelta
 from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import (
-    CheckFailed,
-    ConfigInvalid,
-    NotFound,
-    StorageFailed,
-    UsageError,
-)
-from barmand.model.finding import Finding
+from barmand.model.errors import NotFound, StorageFailed, UsageError
+from barmand.model.hook import GOOD
 from barmand.model.naming import find
 from barmand.model.progress import Progress
 from barmand.model.retention import Keep
 from barmand.model.verdict import Verdict
 from barmand.outside.clock import local_now
+from barmand.service.hook_views import running, troubles
 from barmand.service.house import House, Kit
 from barmand.service.live_facts import live_facts
 from barmand.service.receivers import Receivers
@@ -33,16 +28,13 @@ from barmand.wire.messages import (
     BackupListReply,
     BackupReply,
     BackupView,
-    CheckReply,
-    CheckServer,
     DaemonStatus,
-    FindingView,
+    LastCheckView,
     ListBackups,
     ListServers,
     Ping,
     Pong,
     Reply,
-    ServerCheck,
     ServerDetails,
     ServerDetailsReply,
     ServersReply,
@@ -53,18 +45,19 @@ from barmand.wire.messages import (
     StatusReply,
 )
 
-Look = Ping | AskStatus | ListBackups | ShowBackup | CheckServer | ListServers | ShowServers
+Look = Ping | AskStatus | ListBackups | ShowBackup | ListServers | ShowServers
 
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """`next_ring` tells when a server's schedule rings next."""
+    """`next_ring` tells when a server's schedule rings next, `last_check` its last verdict."""
 
     catalog: Catalog
     runner: Runner
     receivers: Receivers
     next_ring: Callable[[str], datetime | None]
     started_at: datetime
+    last_check: Callable[[str], LastCheckView | None] = lambda _server: None
 
     def answer(self, request: Look, house: House) -> Reply:
         match request:
@@ -77,10 +70,10 @@ class Looking:
             case ShowBackup():
                 backup = self._found(request, house)
                 return BackupReply(backup=self.view(backup, house))
-            case CheckServer():
-                return self._check(request, house)
             case ListServers():
-                return ServersReply(servers=[_server_view(name, house) for name in house.names])
+                return ServersReply(
+                    servers=[_server_view(name, house) for name in house.told_names]
+                )
             case ShowServers():
                 return self._show_servers(request, house)
 
@@ -118,7 +111,7 @@ class Looking:
 
     def _all_names(self, house: House) -> list[str]:
         """Also those that are in no INI any more but have backups."""
-        return sorted({*house.names, *self.catalog.backups.servers()})
+        return sorted({*house.told_names, *self.catalog.backups.servers()})
 
     def _demand_known(self, servers: Sequence[str], house: House) -> None:
         known = self._all_names(house)
@@ -134,25 +127,16 @@ class Looking:
         standing = Standing(keep_known(backup, house), verdict)
         return backup_view(backup, self.catalog, self._progress(backup), standing=standing)
 
+    def _hook_troubles(self, kit: Kit | None) -> list[str]:
+        """Of hooks that are still set."""
+        if kit is None or not kit.hooks.runner.commands:
+            return []
+        set_ones = {hook.option for hook in kit.hooks.runner.commands}
+        runs = self.catalog.hook_runs.last_of_each(kit.name)
+        return troubles([r for r in runs if r.hook in set_ones and r.outcome not in GOOD])
+
     def _progress(self, backup: Backup) -> Progress | None:
         return self.runner.progress(Key("backup", backup.server, backup.id))
-
-    def _check(self, request: CheckServer, house: House) -> Reply:
-        checks: list[ServerCheck] = []
-        codes: list[int] = []
-        for server in self.expand(request.servers, house):
-            try:
-                found = house.kit(server).check.report()
-            except ConfigInvalid as failure:
-                found = [Finding("configuration", failure.message, is_ok=False)]
-            except NotFound as failure:
-                found = [Finding("configuration", failure.message, is_ok=False)]
-                codes.append(failure.exit_code)
-            is_ok = all(finding.is_ok for finding in found)
-            codes += [] if is_ok else [CheckFailed.exit_code]
-            views = [FindingView(name=f.name, ok=f.is_ok, hint=f.hint) for f in found]
-            checks.append(ServerCheck(server=server, ok=is_ok, findings=views))
-        return CheckReply(servers=checks, exit_code=next(iter(codes), 0))
 
     def _show_servers(self, request: ShowServers, house: House) -> Reply:
         servers = self.expand(request.servers, house)
@@ -182,7 +166,7 @@ class Looking:
         return ServerDetailsReply(servers=details)
 
     def _status(self, request: AskStatus, house: House) -> Reply:
-        servers = list(dict.fromkeys(request.servers)) or house.names
+        servers = list(dict.fromkeys(request.servers)) or house.told_names
         self._demand_known(servers, house)
         return StatusReply(
             daemon=DaemonStatus(
@@ -200,7 +184,7 @@ class Looking:
     def _server_status(self, server: str, house: House) -> ServerStatus:
         view = _server_view(server, house)
         backups = self.catalog.backups.of_server(server)
-        kit = house.kits.get(server)
+        kit = house.leaving.get(server) or house.kits.get(server)
         last_wal = self.catalog.wal_runs.last_archived(server)
         active = [backup for backup in backups if backup.status in ACTIVE]
         usable = [b for b in backups if b.status in (Status.DONE, Status.WAITING_FOR_WALS)]
@@ -230,7 +214,10 @@ class Looking:
             waiting_wals=None if kit is None else _waiting(kit),
             set_aside=None if kit is None else _set_aside(kit),
             wal_gaps=[gap_view(gap) for gap in self.catalog.wal_gaps.of_server(server)],
+            hooks_running=[running(run) for run in self.catalog.hook_runs.under_way(server)],
+            hook_troubles=self._hook_troubles(kit),
             next_scheduled_backup=self.next_ring(server),
+            last_check=self.last_check(server),
         )
 
 
@@ -272,9 +259,11 @@ def _ids(backups: Sequence[Backup], status: Status) -> list[str]:
 
 
 def _server_view(server: str, house: House) -> ServerView:
-    kit: Kit | None = house.kits.get(server)
+    kit: Kit | None = house.leaving.get(server) or house.kits.get(server)
     state = "unconfigured"
-    if server in house.broken:
+    if server in house.leaving:
+        state = "leaving"
+    elif server in house.broken:
         state = "broken"
     elif kit is not None:
         state = "active" if kit.is_active else "inactive"

@@ -3,14 +3,15 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 import structlog
 
 from barmand.model.errors import Failure, Stopped
-from barmand.outside.clock import monotonic
+from barmand.outside.clock import local_now, monotonic
 from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
@@ -46,6 +47,8 @@ class Receiving:
     restarts: int = 0
     attempt_at: float | None = None
     last_error: str | None = None
+    since: datetime = field(default_factory=local_now, compare=False)
+    """In this state."""
 
 
 class Program(Protocol):
@@ -190,6 +193,8 @@ class Receivers:
 
     def _change(self, server: str, **facts: object) -> None:
         found = self.state(server) or Receiving()
+        if facts.get("state", found.state) is not found.state:
+            facts["since"] = local_now()
         self._set(server, replace(found, **facts))  # type: ignore[arg-type] # fields named above
         self._on_change()
 

@@ -8,20 +8,24 @@ another server.
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import structlog
 
 from barmand.model.errors import Failure, Refused, Stopped
 from barmand.model.progress import Phase, Progress
 from barmand.model.queueing import Limits
-from barmand.outside.clock import monotonic
-from barmand.service.lanes import Lanes
+from barmand.model.turns import Chore
+from barmand.outside.clock import local_now, monotonic
+from barmand.service.lanes import Lanes, UnderWay
 from barmand.service.queue import Queue
 from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
 
-STOP_SECONDS = 30.0
+HOOKS_PATIENCE_SECONDS = 5.0
+"""So long a backup keeps its place for hooks before it; then another one has it."""
+STOP_SECONDS = 20.0
 """What does not end within this time hangs in the kernel, on a dead mount say."""
 
 
@@ -42,8 +46,12 @@ class Job:
     stop: StopFlag = field(default_factory=StopFlag)
     has_begun: bool = False
     is_withdrawn: bool = False
+    since: datetime = field(default_factory=local_now)
+    """When it was queued; when it began, once it has."""
     progress: Progress = field(default_factory=lambda: Progress(Phase.QUEUED))
     phase_since: float = 0.0
+    patience: threading.Timer | None = None
+    """While hooks run before it."""
 
 
 READINGS = Limits(total=2, per_host=1)
@@ -105,6 +113,7 @@ class Runner:
         """Do a job's work in this thread, unless it was withdrawn; a failure of it ends here."""
         with self._lock:
             job.has_begun = not job.is_withdrawn
+            job.since = local_now()
         try:
             if job.has_begun:
                 with structlog.contextvars.bound_contextvars(
@@ -141,13 +150,43 @@ class Runner:
         """What the work calls to tell how far it is; its elapsed time counts within the phase."""
 
         def report(phase: Phase, done: int | None, total: int | None) -> None:
-            now = monotonic()
             with self._lock:
+                if job.progress.phase is not phase:
+                    self._heed_hooks(job, phase)
+                now = monotonic()
                 if job.progress.phase is not phase:
                     job.phase_since = now
                 job.progress = Progress(phase, done, total, now - job.phase_since)
 
         return report
+
+    def _heed_hooks(self, job: Job, phase: Phase) -> None:
+        """Hooks may hang: a place is for copying, and others must not wait for them.
+
+        What had to give its place up before it began to copy waits here until it has one again.
+        """
+        was, patience = job.progress.phase, job.patience
+        if patience is not None:
+            patience.cancel()
+            job.patience = None
+        if phase is Phase.AGREEING:
+            job.patience = threading.Timer(HOOKS_PATIENCE_SECONDS, self._lend, [job.key])
+            job.patience.daemon = True
+            job.patience.start()
+        elif phase is Phase.HOOKS:
+            self._queue.lend(job.key)
+            self._begin_queued()
+        elif was is Phase.AGREEING:
+            self._queue.want_back(job.key)
+            self._begin_queued()
+            job.progress = Progress(Phase.QUEUED)
+            while not (self._queue.has_place(job.key) or job.stop.is_set()):
+                self._ended.wait(1)
+
+    def _lend(self, key: Key) -> None:
+        with self._lock:
+            self._queue.lend(key)
+            self._begin_queued()
 
     def progress(self, key: Key) -> Progress | None:
         with self._lock:
@@ -160,10 +199,31 @@ class Runner:
         with self._lock:
             return [(job.key, job.progress) for job in self._jobs.values() if job.has_begun]
 
+    def jobs_of(self, server: str) -> list[tuple[Key, Progress, datetime]]:
+        """With how far they are, and since when."""
+        with self._lock:
+            jobs = [job for job in self._jobs.values() if job.key.server == server]
+        return [(job.key, self.progress(job.key) or job.progress, job.since) for job in jobs]
+
+    def wait_for_chores(self, kind: str, seconds: float) -> list[str]:
+        """Until they have ended, or for so many seconds: the servers whose have not."""
+        return self._lanes.wait_for(kind, seconds)
+
+    def chores(self) -> dict[Chore, UnderWay]:
+        """Those that are being done."""
+        return self._lanes.under_way()
+
+    def queued(self) -> int:
+        """How many backups wait for their turn."""
+        with self._lock:
+            return self._queue.count
+
     def _discharge(self, job: Job) -> None:
         if self._jobs.get(job.key) is job:
             del self._jobs[job.key]
             self._queue.drop(job.key)
+            if job.patience is not None:
+                job.patience.cancel()
             self._readings.drop(job.key)
             self._begin_queued()
             self._ended.notify_all()

@@ -6,7 +6,7 @@ from barmand.model.progress import Progress
 from barmand.service.runner import Key
 
 
-def status_line(under_way: Iterable[tuple[Key, Progress]], servers: int) -> str:
+def status_line(under_way: Iterable[tuple[Key, Progress]], servers: int, queued: int) -> str:
     told = [
         f"{key.deed} {key.server} {key.backup_id}: {progress.phase.value}"
         + (
@@ -16,4 +16,5 @@ def status_line(under_way: Iterable[tuple[Key, Progress]], servers: int) -> str:
         )
         for key, progress in under_way
     ]
+    told += [f"{queued} queued"] if queued else []
     return "; ".join(told) or f"{servers} servers, nothing under way"

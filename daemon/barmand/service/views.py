@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
 from barmand.model.errors import exit_code_of
+from barmand.model.finding import Finding
 from barmand.model.gap import Gap, Reach
 from barmand.model.progress import Progress
 from barmand.model.proof import Proof
@@ -14,7 +15,9 @@ from barmand.model.verdict import Verdict
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic
+from barmand.service.hook_views import troubles
 from barmand.service.receivers import Receiving, State
+from barmand.wire.check_messages import FindingView, MeasureView
 from barmand.wire.messages import (
     BackupView,
     DamageView,
@@ -64,6 +67,7 @@ def backup_view(
 ) -> BackupView:
     """One backup; its missing segments are counted only while it waits for them."""
     cluster, copied = backup.cluster, backup.copied
+    is_listed = wal is not None
     wal = wal or KnownWal.of(catalog, backup.server)
     gaps = _gaps(backup, wal.runs)
     size = cluster.segment_size if cluster else 0
@@ -120,6 +124,9 @@ def backup_view(
             DamageView(path=each.path, blocks=list(each.blocks))
             for each in (copied.damages if copied else ())
         ],
+        hook_troubles=None
+        if is_listed
+        else troubles(catalog.hook_runs.bad_of(backup.server, backup.id)),
         verification=_verification(catalog, backup),
         progress=None if progress is None else progress_view(progress),
         error=None if backup.reason is None else reason_view(backup.reason),
@@ -200,6 +207,27 @@ def receiver_view(receiving: Receiving | None, slot_name: str | None) -> Receive
         restarts=found.restarts,
         next_attempt_seconds=pause,
         last_error=found.last_error,
+    )
+
+
+def finding_view(finding: Finding) -> FindingView:
+    measure = finding.measure
+    return FindingView(
+        name=finding.name,
+        level=finding.level.value,
+        ok=finding.is_ok,
+        keeps_from_backup=finding.keeps_from_backup,
+        hint=finding.hint,
+        measure=None
+        if measure is None
+        else MeasureView(
+            label=measure.label,
+            value=measure.value,
+            unit=measure.unit,
+            warning=measure.warning,
+            critical=measure.critical,
+            least=measure.is_least,
+        ),
     )
 
 

@@ -53,7 +53,7 @@ class WalDesk:
         """Raises Failure, before or between replies."""
         match request:
             case ArchiveWal():
-                yield self._archive(house.working_kit(request.server))
+                yield self._archive(house.wal_kit(request.server))
             case WalGaps():
                 yield self._gaps(request, house)
             case AcknowledgeGap():
@@ -86,13 +86,13 @@ class WalDesk:
         """As `answer`, of what PostgreSQL pushes and fetches; `file` stays the caller's."""
         match request:
             case WalPush():
-                yield from wal_doors.pushed(house.working_kit(request.server), request, file)
+                yield from wal_doors.pushed(house.wal_kit(request.server), request, file)
             case AskPushReady():
-                yield wal_doors.ready(house.working_kit(request.server), request)
+                yield wal_doors.ready(house.wal_kit(request.server), request)
             case GetWal():
-                yield wal_doors.fetched(house.kit(request.server), request)
+                yield wal_doors.fetched(house.known_kit(request.server), request)
             case PeekWal():
-                yield wal_doors.peeked(house.kit(request.server), request)
+                yield wal_doors.peeked(house.known_kit(request.server), request)
             case _:
                 assert_never(request)
 

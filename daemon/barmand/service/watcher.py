@@ -32,19 +32,24 @@ class Watcher:
         self._thread = threading.Thread(target=self._watch, name="watcher")
 
     def serve(self, directories: Mapping[str, Sequence[Path]]) -> None:
-        """Watch these directories of each server, and no others."""
+        """Watch these directories of each server, once `renew` has been called for it; and no
+        others.
+        """
         with self._lock:
             self._wanted = {path: server for server, paths in directories.items() for path in paths}
             for path in set(self._paths) - set(self._wanted):
                 self._drop(path)
             self._unseen &= set(self._wanted)
-        self.renew()
 
-    def renew(self) -> None:
-        """Watch also what came (back) since, with its file system say; the rest stays watched."""
+    def renew(self, server: str) -> None:
+        """Watch also what came (back) since, with its file system say; the rest stays watched.
+
+        It takes as long as the server's disk does.
+        """
         with self._lock:
-            for path, server in self._wanted.items():
-                self._add(path, server)
+            paths = [path for path, whose in self._wanted.items() if whose == server]
+        for path in paths:
+            self._add(path, server)
 
     def start(self) -> None:
         self._thread.start()
@@ -61,10 +66,20 @@ class Watcher:
     def _add(self, path: Path, server: str) -> None:
         """The kernel gives a directory that is watched already the number that it has."""
         try:
+            # Not under the lock: a file system that does not answer must not deafen the others.
             number = self._inotify.add_watch(path, _ARRIVED)
         except OSError as error:
-            self._drop(path)
-            self._tell_unseen(path, server, str(error.strerror))
+            with self._lock:
+                self._drop(path)
+                self._tell_unseen(path, server, str(error.strerror))
+            return
+        with self._lock:
+            self._know(path, server, number)
+
+    def _know(self, path: Path, server: str, number: int) -> None:
+        if self._wanted.get(path) != server:  # a reload came in between
+            if number not in self._servers:
+                self._forget(number)
             return
         if self._paths.get(path) != number:
             self._drop(path)

@@ -30,6 +30,7 @@ from barmand.settings.values import (
     TRUE,
     ApplicationName,
     Bandwidth,
+    Bytes,
     Connection,
     Flag,
     Folder,
@@ -38,6 +39,7 @@ from barmand.settings.values import (
     Kind,
     Retention,
     Seconds,
+    Size,
     SlotName,
     SocketPath,
     Span,
@@ -50,6 +52,9 @@ from barmand.settings.values import (
 
 # The second overrides the first.
 GLOBAL_SECTIONS = ("barman", "barmand")
+
+
+_SLOT_WAL = Bytes(16 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,10 @@ class Derived:
             return self.template.format_map(known)
         except KeyError:
             return None
+
+
+_UNTIL_AGREED = Doc("The same, but tried again until it says 0 or 62; 63 forbids it.")
+_UNTIL_HEARD = Doc("The same, but tried again until it says 0 or 62.")
 
 
 class LogLevel(StrEnum):
@@ -143,6 +152,14 @@ class DaemonSettings:
         whole(1, 1000),
         Doc("barmand only: how many servers are backed up at the same time; the rest queue."),
     ] = 4
+    check_interval: Annotated[
+        int,
+        whole(0, 86_400, "seconds"),
+        Doc(
+            "barmand only: how often every active server is checked; a change is an event and a "
+            "line in the log. 0 is never."
+        ),
+    ] = 900
     max_parallel_backups_per_host: Annotated[
         int,
         whole(0, 1000),
@@ -338,7 +355,11 @@ class ServerSettings:
         ),
     ] = 60
     check_timeout: Annotated[
-        Seconds, Doc("How long the check of a server may take; 0 is without end.")
+        Seconds,
+        Doc(
+            "How long a check waits for one thing (PostgreSQL, the disk, ssh ...), all at the "
+            "same time; 0 is without end."
+        ),
     ] = 30
     minimum_redundancy: Annotated[
         int, whole(0, 1_000_000), Doc("Backups that deletion must leave.")
@@ -371,6 +392,28 @@ class ServerSettings:
     last_wal_maximum_age: Annotated[
         Span | None, Doc("The check fails when the last archived WAL is older than this.")
     ] = None
+    last_backup_maximum_age: Annotated[
+        Span | None, Doc("The check fails when the last backup that is DONE began longer ago.")
+    ] = None
+    last_backup_minimum_size: Annotated[
+        Size | None, Doc("The check fails when the last backup that is DONE is smaller.")
+    ] = None
+    waiting_backup_maximum_age: Annotated[
+        Span,
+        Doc("barmand only: the check fails when a backup waits for its WAL longer than this."),
+    ] = timedelta(days=1)
+    clock_maximum_skew: Annotated[
+        Span,
+        Doc("barmand only: the check warns when the server's clock is further from ours."),
+    ] = timedelta(seconds=30)
+    slot_maximum_wal: Annotated[
+        Size,
+        Doc(
+            "barmand only: the check fails when our slot makes the server keep four fifths of "
+            "this, and warns at half of it; its own max_slot_wal_keep_size counts instead where "
+            "it is set."
+        ),
+    ] = _SLOT_WAL
     wal_retention_policy: Annotated[
         WalRetention,
         choice(WalRetention),
@@ -452,6 +495,86 @@ class ServerSettings:
         Doc("Files that are no WAL, or not the same WAL twice.", is_server_only=True),
     ]
 
+    # Hooks: commands for /bin/sh. See docs/hooks.md.
+    pre_backup_script: Annotated[
+        Text | None,
+        Doc("Run before a backup is copied."),
+    ] = None
+    pre_backup_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_backup_script: Annotated[Text | None, Doc("Run after a backup was copied, or failed.")] = (
+        None
+    )
+    post_backup_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    post_backup_done_script: Annotated[
+        Text | None,
+        Doc(
+            "Run when a backup has become DONE, however long it waited for its WAL (barmand only)."
+        ),
+    ] = None
+    post_backup_done_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_delete_script: Annotated[
+        Text | None,
+        Doc("Run before a backup is deleted."),
+    ] = None
+    pre_delete_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_delete_script: Annotated[
+        Text | None,
+        Doc("Run after a backup was deleted, or could not be."),
+    ] = None
+    post_delete_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_archive_script: Annotated[
+        Text | None,
+        Doc("Run before a WAL file is archived."),
+    ] = None
+    pre_archive_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_archive_script: Annotated[
+        Text | None,
+        Doc("Run after a WAL file was archived, or could not be."),
+    ] = None
+    post_archive_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_wal_delete_script: Annotated[
+        Text | None,
+        Doc("Run before a WAL file is removed."),
+    ] = None
+    pre_wal_delete_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_wal_delete_script: Annotated[
+        Text | None,
+        Doc("Run after a WAL file was removed, or could not be."),
+    ] = None
+    post_wal_delete_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    pre_recovery_script: Annotated[
+        Text | None,
+        Doc("Run before a backup is restored."),
+    ] = None
+    pre_recovery_retry_script: Annotated[Text | None, _UNTIL_AGREED] = None
+    post_recovery_script: Annotated[
+        Text | None,
+        Doc("Run after a backup was restored, or could not be."),
+    ] = None
+    post_recovery_retry_script: Annotated[Text | None, _UNTIL_HEARD] = None
+    hook_timeout: Annotated[
+        int,
+        seconds(1),
+        Doc("barmand only: a hook that runs longer is ended, with all that it started."),
+    ] = 43_200
+    wal_hook_timeout: Annotated[
+        int,
+        seconds(1),
+        Doc("barmand only: the same for archive and wal_delete hooks, if it is shorter."),
+    ] = 600
+    hook_retry_times: Annotated[
+        int,
+        whole(0, 1000),
+        Doc("barmand only: how often a retry hook that failed is tried again."),
+    ] = 10
+    hook_retry_sleep: Annotated[
+        Seconds,
+        Doc(
+            "barmand only: the pause before its next try; each further one is twice as long, up to "
+            "a minute."
+        ),
+    ] = 3
+
 
 # ------------------------------------------------------------------------------ what the fields say
 
@@ -530,14 +653,7 @@ def _except(*words: str) -> frozenset[str]:
     return frozenset(words)
 
 
-_HOOKS = {
-    f"{phase}_{event}{retry}_script": NotCarried("hook scripts are not run yet")
-    for event in ("backup", "delete", "archive", "wal_delete", "recovery")
-    for phase in ("pre", "post")
-    for retry in ("", "_retry")
-}
 _OWN_FILTERS = "filters of your own are not run"
-_NO_AGE_CHECK = "the check does not look at the age and size of backups yet"
 _BY_SYSTEMD = "the service manager decides this for a daemon"
 _NO_LOCKS = "one daemon needs no lock files"
 _AT_RESTORE = "not used by this version's restore"
@@ -580,8 +696,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "custom_compression_magic": NotCarried(_OWN_FILTERS),
     "custom_decompression_filter": NotCarried(_OWN_FILTERS),
     # keeping
-    "last_backup_maximum_age": NotCarried(_NO_AGE_CHECK),
-    "last_backup_minimum_size": NotCarried(_NO_AGE_CHECK),
     # restoring
     "combine_mode": NotCarried(_AT_RESTORE, _except("copy")),
     "recovery_options": NotCarried(_AT_RESTORE),
@@ -590,7 +704,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "staging_location": NotCarried(_AT_RESTORE, _except("local")),
     "local_staging_path": NotCarried(_AT_RESTORE),
     "recovery_staging_path": NotCarried(_AT_RESTORE),
-    **_HOOKS,
 }
 CLOUD_PREFIXES = ("aws_", "azure_", "gcp_", "snapshot_")
 _CLOUD = NotCarried("cloud snapshots are not carried")

@@ -141,6 +141,24 @@ class WalArchive:
                 removed += self._remove_in(folder, unwanted, segment_size, left)
         return removed
 
+    def files(self, runs: Iterable[Run], segment_size: int) -> list[Path]:
+        """These segments, their labels and partial files, oldest first: what `remove` removes."""
+        wanted = tuple(runs)
+        return [
+            path
+            for folder in self._folders()
+            if _overlaps(folder.name, wanted, segment_size)
+            for path in _content(folder)
+            if (segment := _segment(path, segment_size)) and any(segment in run for run in wanted)
+        ]
+
+    def remove_file(self, path: Path) -> None:
+        """One of those; its directory too when it is empty then."""
+        with at_the_disk("remove", path):
+            path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+        self._remove_emptied(path.parent)
+
     def set_aside(self, source: Path, reason: str) -> Path:
         """Move `source` to errors/ under a new name of its own, and return that."""
         if not _REASON.fullmatch(reason):

@@ -180,6 +180,8 @@ class BackupView(Struct, frozen=True, kw_only=True):
     wal_gaps: list[GapView]
     """Missing WAL that a replay of this backup would come to."""
     damages: list[DamageView]
+    hook_troubles: list[str] | None
+    """A line for each hook that did not go well; null in a list of backups."""
     verification: VerificationView | None
     """The last one; null for a backup that was never verified."""
     progress: ProgressView | None
@@ -209,7 +211,9 @@ class ReceiverView(Struct, frozen=True, kw_only=True):
 
 
 class ServerView(Struct, frozen=True, kw_only=True):
-    """One server; `state`: active, inactive (by its settings) or broken (see `problems`)."""
+    """One server; `state`: active, inactive (by its settings), broken (see `problems`), leaving
+    (not served any more once its backups have ended) or unconfigured.
+    """
 
     server: str
     description: str | None
@@ -219,6 +223,18 @@ class ServerView(Struct, frozen=True, kw_only=True):
     backup_directory: str | None
     conninfo: str | None
     backup_schedule: str | None
+
+
+LevelWord = Literal["OK", "WARNING", "FAILED"]
+
+
+class LastCheckView(Struct, frozen=True, kw_only=True):
+    """What the last check of a server found, whoever asked for it; names of findings."""
+
+    level: LevelWord
+    at: datetime
+    failed: list[str]
+    warnings: list[str]
 
 
 class ServerStatus(Struct, frozen=True, kw_only=True):
@@ -245,7 +261,12 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     set_aside: int | None
     """Files in errors/; null where that cannot be told."""
     wal_gaps: list[GapView]
+    hooks_running: list[str]
+    hook_troubles: list[str]
+    """A line for each hook that did not go well when it was run last."""
     next_scheduled_backup: datetime | None
+    last_check: LastCheckView | None = None
+    """Null before the first one since the daemon's start."""
 
 
 class DaemonStatus(Struct, frozen=True, kw_only=True):
@@ -385,30 +406,6 @@ class Restore(Request, frozen=True, kw_only=True):
     tablespaces: dict[str, str] = field(default_factory=dict)
 
 
-class FindingView(Struct, frozen=True, kw_only=True):
-    name: str
-    ok: bool
-    hint: str
-
-
-class ServerCheck(Struct, frozen=True, kw_only=True):
-    server: str
-    ok: bool
-    findings: list[FindingView]
-
-
-class CheckReply(Reply, frozen=True, kw_only=True):
-    servers: list[ServerCheck]
-    exit_code: int = 0
-
-
-class CheckServer(Request, frozen=True, kw_only=True):
-    method = "check"
-    is_look = True
-    result = CheckReply
-    servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
-
-
 class ServersReply(Reply, frozen=True, kw_only=True):
     servers: list[ServerView]
 
@@ -478,11 +475,38 @@ class ShowServers(Request, frozen=True, kw_only=True):
     servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
 
 
+class OptionChangeView(Struct, frozen=True, kw_only=True):
+    """Values as they are written, secrets masked; an empty one is none."""
+
+    option: str
+    before: str
+    after: str
+    counts_from_next_start: bool
+
+
+class ServerChangeView(Struct, frozen=True, kw_only=True):
+    """`became`: added, removed, changed, put aside, or back in service.
+
+    `unfinished_backups` are served to their end, although the server is not served any more.
+    """
+
+    server: str
+    became: str
+    options: list[OptionChangeView]
+    problems: list[str]
+    unfinished_backups: list[str]
+
+
 class ReloadReply(Reply, frozen=True, kw_only=True):
+    """`changes` has the servers that changed; `unchanged` counts the others."""
+
     servers: list[str]
     broken: list[str]
     problems: list[str]
     warnings: list[str]
+    changes: list[ServerChangeView]
+    daemon_changes: list[OptionChangeView]
+    unchanged: int
 
 
 class Reload(Request, frozen=True, kw_only=True):

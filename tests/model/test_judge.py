@@ -10,10 +10,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from barmand.model.backup import ACTIVE, Backup, Cluster, Copied, Damage, Status
+from barmand.model.judge import in_order, judge
 from barmand.model.keeping import Kept
 from barmand.model.retention import Keep, Policy, needed
 from barmand.model.retention_policy import RecoveryWindow, Redundancy, RetentionPolicy
-from barmand.model.verdict import Known, Rules, Verdict, Word, in_order, judge
+from barmand.model.verdict import Known, Rules, Verdict, Word
 from barmand.model.wal import Segment
 
 NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)

@@ -1,0 +1,37 @@
+"""Barman's list-processes and terminate-process: their words, and what is seen of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from barmand.ctl import values
+from barmand.ctl.command import Command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from barmand.ctl.command import Params
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("server", metavar="SERVER", type=values.word)
+
+
+def _add_task(parser: argparse.ArgumentParser) -> None:
+    _add_server(parser)
+    parser.add_argument(
+        "task", metavar="TASK", type=values.word, help="a task or an id of `list-processes`"
+    )
+
+
+def _server_params(options: argparse.Namespace) -> Params:
+    return {"server": options.server}
+
+
+def _task_params(options: argparse.Namespace) -> Params:
+    return {"server": options.server, "task": options.task}
+
+
+PROCESS_COMMANDS = {
+    "list-processes": Command("what is being worked on", _add_server, _server_params),
+    "terminate-process": Command("end a piece of work", _add_task, _task_params),
+}

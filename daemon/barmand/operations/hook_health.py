@@ -1,0 +1,44 @@
+"""What the check says of hooks: without running any."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from barmand.catalog.hook_runs import HookRun
+from barmand.model.finding import Finding, failed
+from barmand.model.hook import AGREED, HOOKS, Hook, HookEvent, Outcome
+from barmand.operations.hook_runner import HookRunner
+
+_HOLDING = {
+    "pre_archive_retry_script": "WAL is held back in incoming or streaming",
+    "pre_wal_delete_retry_script": "WAL that nobody needs is kept",
+}
+_NOT_MEANT = {Outcome.STOPPED, Outcome.INTERRUPTED}
+
+
+@dataclass(frozen=True, slots=True)
+class HookHealth:
+    runner: HookRunner
+
+    def findings(self) -> Iterator[Finding]:
+        for hook, command in self.runner.commands.items():
+            doubt = self.runner.program.doubt(command)
+            if doubt is not None:
+                yield failed(hook.option, doubt)
+        for option, what in _HOLDING.items():
+            run = self._holding(HOOKS[option])
+            if run is not None:
+                hint = (
+                    f"{what}: of {run.subject} it said no ({run.words}); "
+                    f"`barmanctl hook runs {run.server} {option}`"
+                )
+                yield failed(option, hint)
+
+    def _holding(self, hook: Hook) -> HookRun | None:
+        """Its last run, if that did not agree; that single files are to stay may be meant so."""
+        if hook not in self.runner.commands:
+            return None
+        run = self.runner.runs.last_of(self.runner.server, hook.option)
+        if run is None or run.outcome in AGREED or run.outcome in _NOT_MEANT:
+            return None
+        is_policy = run.outcome is Outcome.FORBADE and hook.event is HookEvent.WAL_DELETE
+        return None if is_policy else run
