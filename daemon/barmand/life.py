@@ -1,4 +1,7 @@
-"""The life of the daemon: start, reload, stop."""
+"""The life of the daemon: start, reload, stop.
+
+Long because it is where everything that lives as long as the process is made, once.
+"""
 
 import signal
 import threading
@@ -14,9 +17,12 @@ from barmand import __version__
 from barmand.catalog.memory import open_catalog
 from barmand.model.backup import ACTIVE, Backup
 from barmand.model.errors import Failure
+from barmand.operations.state_health import StateHealth
 from barmand.outside.clock import WallClock, local_now
 from barmand.service import journal, systemd, timed_backups
 from barmand.service.alone import alone
+from barmand.service.checking import Checking
+from barmand.service.chore_table import SERVER_CHORES
 from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
@@ -70,12 +76,18 @@ class Daemon:
         self._receivers = Receivers(
             self._catalog.bell.ring, is_held=Holding(self._catalog.events, local_now).is_held
         )
+        self._checking = Checking(
+            self._catalog.events,
+            StateHealth(directory=daemon.state_directory, catalog=self._catalog),
+            self._runner.stopping,
+        )
         self._chores = Chores(
             self._runner,
             self._catalog.chore_runs,
             kits=lambda: self._desk.house.served,
             poll=timedelta(seconds=daemon.wal_poll_interval),
             for_all={"watch": self._watch_again, "lost-backups": self._fail_lost},
+            table=(*SERVER_CHORES, *self._checking.chores(daemon.check_interval)),
         )
         ring_archive = partial(self._chores.ring, "archive")
         self._watcher = Watcher(ring_archive)
@@ -104,7 +116,9 @@ class Daemon:
                 self._receivers,
                 self._schedule.next_ring,
                 local_now(),
+                self._checking.last,
             ),
+            checking=self._checking,
             wal=WalDesk(self._catalog, self._runner, self._receivers),
             timed=ScheduleDesk(self._catalog, self._schedule, self._chores),
             reload_house=self._reload_house,

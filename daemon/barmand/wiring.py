@@ -21,7 +21,7 @@ from barmand.works import Bells, Locks, Works
 UNFINISHED = (*ACTIVE, Status.WAITING_FOR_WALS)
 _READ_AT_START = (
     *("state_directory", "control_socket", "control_group", "monitor_group"),
-    "wal_poll_interval",
+    *("wal_poll_interval", "check_interval"),
 )
 
 

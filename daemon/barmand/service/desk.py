@@ -1,4 +1,7 @@
-"""Which operation answers which request."""
+"""Which operation answers which request.
+
+Long because it is a table: each request once, with the desk that answers it.
+"""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +20,7 @@ from barmand.operations.restart import INTERRUPTED
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
+from barmand.service.checking import Checking
 from barmand.service.following import Following
 from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
@@ -30,6 +34,7 @@ from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.service.wish import wish_of
+from barmand.wire.check_messages import CheckServer
 from barmand.wire.door_messages import DoorRequest
 from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
@@ -41,7 +46,6 @@ from barmand.wire.messages import (
     BackupView,
     Cancel,
     CheckBackup,
-    CheckServer,
     Delete,
     DeletedReply,
     ListBackups,
@@ -57,7 +61,7 @@ from barmand.wire.messages import (
     StartBackup,
     WarningNote,
 )
-from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.methods import AnyRequest, BesideRequest, OwnRequest
 from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.schedule_messages import ScheduleRequest
@@ -80,6 +84,7 @@ class Desk:
     catalog: Catalog
     runner: Runner
     looking: Looking
+    checking: Checking
     wal: WalDesk
     timed: ScheduleDesk
     reload_house: Callable[[], House]
@@ -91,17 +96,17 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
-        if isinstance(request, KeepRequest):
-            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
-        return self._answer_rest(request, who)
+        return self._answer_beside(request, who)
 
-    def _answer_rest(
-        self,
-        request: OwnRequest | HookRequest | ScheduleRequest | ProofRequest | ProcessRequest,
-        who: str,
-    ) -> Answer:
+    def _answer_beside(self, request: OwnRequest | BesideRequest, who: str) -> Answer:
+        """Those that have a desk of their own."""
+        if isinstance(request, CheckServer):
+            names = self.looking.expand(request.servers, self.house)
+            return self.checking.answer(request, names, self.house)
+        if isinstance(request, KeepRequest):
+            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, ProcessRequest):
             return iter([self._processes(who).answer(request, self.house, who)])
         if isinstance(request, HookRequest):
@@ -129,13 +134,7 @@ class Desk:
             case Reload():
                 yield self._reload()
             case (
-                Ping()
-                | AskStatus()
-                | ListBackups()
-                | ShowBackup()
-                | CheckServer()
-                | ListServers()
-                | ShowServers()
+                Ping() | AskStatus() | ListBackups() | ShowBackup() | ListServers() | ShowServers()
             ):
                 yield self.looking.answer(request, self.house)
             case _:

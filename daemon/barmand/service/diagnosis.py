@@ -84,10 +84,12 @@ class Diagnosis:
 
         def check(name: str) -> list[dict[str, object]]:
             try:
-                found = self.house.kits[name].check.report()
+                found = self.house.kits[name].check.report(self.looking.runner.stopping)
             except Failure as failure:
-                return [{"name": "check", "ok": False, "hint": failure.message}]
-            return [{"name": each.name, "ok": each.is_ok, "hint": each.hint} for each in found]
+                return [{"name": "check", "level": "FAILED", "hint": failure.message}]
+            return [
+                {"name": each.name, "level": each.level.value, "hint": each.hint} for each in found
+            ]
 
         return asked_together(working, check, seconds=CHECK_SECONDS)
 
