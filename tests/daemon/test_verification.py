@@ -50,6 +50,13 @@ def test_what_is_found_is_told_remembered_and_an_alarm(kept: Daemon, home: Path)
     kept.kill9()
     kept.start()
     assert verified(kept)["verdict"] == "damaged"
+    place = kept.folder / "restored"
+    refused = kept.ctl("restore", "main", "last", place, check=False)
+    assert refused.returncode == 4
+    assert f"{pages}: its checksum is not" in refused.stderr
+    assert not place.exists()
+    accepted = kept.ctl("restore", "main", "last", place, "--accept-damage")
+    assert "found damaged" in accepted.stderr
     kept.ctl("delete", "main", "last")
 
 
