@@ -192,10 +192,6 @@ class Daemon:
     def _wire(self, house: House) -> None:
         served = house.served
         self._chores.serve(served)
-        self._watcher.serve({name: kit.watched for name, kit in served.items()})
-        self._receivers.serve(
-            {name: kit.source for name, kit in served.items() if kit.source is not None}
-        )
         self._schedule.serve(
             {
                 name: Wanted(kit.schedule, kit.schedule_grace)
@@ -203,6 +199,11 @@ class Daemon:
                 if kit.is_active
             },
             put_aside=house.broken,
+        )
+        # The watcher and the receivers may wait for a server that hangs.
+        self._watcher.serve({name: kit.watched for name, kit in served.items()})
+        self._receivers.serve(
+            {name: kit.source for name, kit in served.items() if kit.source is not None}
         )
 
     # ------------------------------------------------------------------------------------- work
