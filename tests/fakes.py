@@ -11,6 +11,7 @@ from threading import Lock
 
 import google_crc32c
 
+from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.memory import Catalog
 from barmand.model import backup as backups
 from barmand.model.backup import ACTIVE, Backup, Cluster, Damage, Reason, Tablespace
@@ -30,8 +31,9 @@ from barmand.operations import ports
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
+from barmand.operations.backup_health import BackupHealth, BackupLimits
 from barmand.operations.branches import Branches
-from barmand.operations.check import Check
+from barmand.operations.check import Check, Limits
 from barmand.operations.closing import Closing
 from barmand.operations.copying import ByPgBasebackup
 from barmand.operations.delete import Delete
@@ -44,6 +46,7 @@ from barmand.operations.hook_health import HookHealth
 from barmand.operations.hook_runner import HookRunner
 from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
+from barmand.operations.inquiry import Lines
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.noticed import Noticed
@@ -54,9 +57,12 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.schedule_health import ScheduleHealth
+from barmand.operations.space_health import SpaceHealth
 from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
-from barmand.outside.postgres import Identity, Readiness, Slot
+from barmand.outside.postgres import Identity, Slot
+from barmand.outside.readiness import Readiness
 from barmand.storage.in_hand import InHand
 from barmand.storage.intake import Intake
 from barmand.storage.layout import Layout
@@ -215,6 +221,16 @@ class FakePostgres:
     reads_settings: bool = True
     switches_wal: bool = True
     starts_backups: bool = True
+    reads_stats: bool = True
+    checkpoints: bool | None = True
+    lists_wal: bool = True
+    archive_command: str | None = "barmanctl wal-push main %p"
+    data_checksums: str = "on"
+    shown: Callable[[], datetime] = lambda: NOON
+    """What its clock shows in an answer to a check."""
+    most_senders: int = 10
+    senders: int = 0
+    most_slots: int = 10
     role: str = "barman"
     slots: dict[str, Slot] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
@@ -248,15 +264,35 @@ class FakePostgres:
         self._answer("readiness")
         return Readiness(
             version=self.version,
+            system_id=self.system_id,
             is_standby=self.is_standby,
+            clock=self.shown(),
+            role=self.role,
+            pgdata=self.pgdata if self.reads_settings else None,
+            data_checksums=self.data_checksums,
             wal_level=self.wal_level,
             archive_mode=self.archive_mode,
+            archive_command=self.archive_command,
             archiving_fails=self.archiving_fails,
+            last_failed_wal=segment_name(3) if self.archiving_fails else None,
             reads_settings=self.reads_settings,
-            switches_wal=self.switches_wal,
-            starts_backups=self.starts_backups,
-            role=self.role,
+            reads_stats=self.reads_stats,
+            checkpoints=self.checkpoints,
+            forbidden=self._forbidden(),
+            most_senders=self.most_senders,
+            senders=self.senders,
+            most_slots=self.most_slots,
+            slots=len(self.slots),
         )
+
+    def _forbidden(self) -> list[str]:
+        may = {
+            "pg_backup_start(text,boolean)": self.starts_backups,
+            "pg_backup_stop(boolean)": self.starts_backups,
+            "pg_ls_waldir()": self.lists_wal,
+            "pg_switch_wal()": self.switches_wal,
+        }
+        return [function for function, is_allowed in may.items() if not is_allowed]
 
     def moment(self) -> datetime:
         if self.clock is None:
@@ -572,6 +608,7 @@ def bench_over(
 ) -> Bench:
     """As barmand.wiring puts a kit together. Each of `hooks` is set, its command is its name."""
     postgres, clock = postgres or FakePostgres(), clock or FakeClock()
+    postgres.shown = lambda: clock.moment
     layout = layout_in(home)
     if is_prepared:
         layout.prepare()
@@ -598,28 +635,53 @@ def bench_over(
         owes_hook=around.has_after(HookEvent.BACKUP_DONE),
     )
     method = ByPgBasebackup(layout, tool, clock, clock.seconds)
-    wal_health = WalHealth(
-        server="main",
-        layout=layout,
-        wal_gaps=catalog.wal_gaps,
-        wal_runs=catalog.wal_runs,
-        most_waiting=None,
-        oldest=None,
-        now=clock,
-    )
+    counts = BackupCounts(catalog.database)
     check = Check(
         server="main",
         layout=layout,
         servers=catalog.servers,
         postgres=postgres,
-        wal_server=postgres,
+        wal_server=None,
+        primary=None,
         method=method,
         receiver=FakeProgram(),
         slot_name=None,
         receiving=lambda: (True, "streaming"),
         takes_pushed_wal=True,
-        wal_health=wal_health,
+        wal_health=WalHealth(
+            server="main",
+            layout=layout,
+            wal_gaps=catalog.wal_gaps,
+            wal_runs=catalog.wal_runs,
+            most_waiting=None,
+            oldest=None,
+            now=clock,
+        ),
+        backup_health=BackupHealth(
+            server="main",
+            backups=catalog.backups,
+            counts=counts,
+            proofs=catalog.proofs,
+            limits=BackupLimits(redundancy=minimum_redundancy),
+            now=clock,
+        ),
+        schedule_health=ScheduleHealth(
+            server="main",
+            lines=(),
+            runs=catalog.schedule_runs,
+            backups=catalog.backups,
+            counts=counts,
+            latest_ready=lambda *_: None,
+            now=clock,
+        ),
+        space_health=SpaceHealth(
+            server="main", layout=layout, counts=counts, wal_runs=catalog.wal_runs
+        ),
         hook_health=HookHealth(runner),
+        limits=Limits(),
+        lines=Lines(),
+        seconds=0,
+        now=clock,
     )
     door = Door("main", catalog.servers, catalog.backups, catalog.wal_runs)
     quarantine = Quarantine("main", wals, catalog.events, clock)

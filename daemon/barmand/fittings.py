@@ -33,6 +33,7 @@ from barmand.outside.pg_verifybackup import PgVerifybackup
 from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
+from barmand.settings.values import Bytes
 from barmand.storage.layout import Layout
 
 LOCAL = "localhost"
@@ -226,7 +227,7 @@ def _word(value: object) -> object:
             return value.text
         case Enum():
             return value.value
-        case Path() | Redundancy() | RecoveryWindow():
+        case Path() | Bytes() | Redundancy() | RecoveryWindow():
             return str(value)
         case timedelta():
             return value.total_seconds()

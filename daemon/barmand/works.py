@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from barmand.catalog.memory import Catalog
+from barmand.checks import check_of
 from barmand.fittings import (
     batches_of,
     hook_program_of,
@@ -49,6 +50,7 @@ from barmand.operations.hook_health import HookHealth
 from barmand.operations.hook_runner import HookRunner
 from barmand.operations.hooked_intake import HookedTakeIn
 from barmand.operations.hooks import Hooks
+from barmand.operations.inquiry import Lines
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.list_files import ListFiles
@@ -66,13 +68,11 @@ from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.verify import Verify
-from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now, monotonic, reading
 from barmand.outside.wal_source import WalSource
 from barmand.service.house import Kit, WalKit
 from barmand.service.receivers import Receivers, Source
 from barmand.service.stopping import StopFlag
-from barmand.service.views import receiving_words
 from barmand.settings.schema import ServerSettings
 from barmand.storage.in_hand import InHand
 from barmand.storage.intake import Intake
@@ -86,6 +86,7 @@ class Locks:
     guard: threading.Lock = field(default_factory=threading.Lock)
     passing: threading.Lock = field(default_factory=threading.Lock)
     in_hand: InHand = field(default_factory=InHand)
+    lines: Lines = field(default_factory=Lines)
 
 
 def _nobody(_server: str) -> None:
@@ -158,8 +159,13 @@ class Works:
     def kit(self, forbidden: tuple[Path, ...]) -> Kit:
         """`forbidden` are the folders that no restore may touch."""
         server, streaming = self._server, self._streaming
-        wal_health, archive, prune = self._wal_health(), self._archive(), self._prune()
-        check, delete, keep = self._check(wal_health), self._delete(prune), self._keep()
+        archive, prune = self._archive(), self._prune()
+        receivers, lines = self._bells.receivers, self._locks.lines
+        hook_health = HookHealth(self._hooks.runner)
+        check = check_of(
+            server, self._catalog, self._method, receivers, lines, hook_health=hook_health
+        )
+        delete, keep = self._delete(prune), self._keep()
         expire = self._expire(delete, keep)
         kit = Kit(
             name=self._name,
@@ -232,7 +238,7 @@ class Works:
                 self._locks.guard,
                 local_now,
             ),
-            wal_health=wal_health,
+            wal_health=check.wal_health,
             hooks=self._hooks,
             is_current=lambda: self._bells.find_kit(self._name) is kit,
             verify=self._verify(),
@@ -286,34 +292,6 @@ class Works:
             ring_archive=self._bells.ring_archive,
             on_lost=LostWal(catalog.events, catalog.wal_gaps, local_now),
             now=local_now,
-        )
-
-    def _wal_health(self) -> WalHealth:
-        return WalHealth(
-            server=self._name,
-            layout=self._layout,
-            wal_gaps=self._catalog.wal_gaps,
-            wal_runs=self._catalog.wal_runs,
-            most_waiting=self._server.max_incoming_wals_queue,
-            oldest=self._server.last_wal_maximum_age,
-            now=local_now,
-        )
-
-    def _check(self, wal_health: WalHealth) -> Check:
-        server = self._server
-        return Check(
-            server=self._name,
-            layout=self._layout,
-            servers=self._catalog.servers,
-            postgres=self._postgres,
-            wal_server=wal_server_of(server),
-            method=self._method,
-            receiver=None if self._streaming is None else receiver_of(server, self._layout),
-            slot_name=server.slot_name if server.streaming_archiver else None,
-            receiving=lambda: receiving_words(self._bells.receivers.state(self._name)),
-            takes_pushed_wal=server.archiver,
-            wal_health=wal_health,
-            hook_health=HookHealth(self._hooks.runner),
         )
 
     def _archive(self) -> Archive:

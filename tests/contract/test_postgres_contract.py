@@ -137,7 +137,10 @@ def test_facts_need_the_right_to_read_settings(subject: Subject) -> None:
 def test_the_role_of_the_readme_is_ready(subject: Subject) -> None:
     readiness = subject.server.readiness()
     assert readiness.version == subject.server.facts().version
-    assert (readiness.reads_settings, readiness.switches_wal) == (True, True)
+    assert readiness.reads_settings
+    assert "pg_switch_wal()" not in readiness.forbidden
+    assert readiness.system_id == subject.server.identify().system_id
+    assert readiness.pgdata == subject.server.facts().pgdata
     assert (readiness.wal_level, readiness.is_standby) == ("replica", False)
     assert readiness.archive_mode in ("on", "off", "always")
     assert readiness.role == "barman"
@@ -145,8 +148,9 @@ def test_the_role_of_the_readme_is_ready(subject: Subject) -> None:
 
 def test_what_a_role_lacks_is_told(subject: Subject) -> None:
     blind, still = subject.blind.readiness(), subject.still.readiness()
-    assert (blind.reads_settings, blind.switches_wal) == (False, True)
-    assert (still.reads_settings, still.switches_wal) == (True, False)
+    assert (blind.reads_settings, "pg_switch_wal()" in blind.forbidden) == (False, False)
+    assert (still.reads_settings, "pg_switch_wal()" in still.forbidden) == (True, True)
+    assert blind.pgdata is None
 
 
 def test_both_connections_tell_the_same_system(subject: Subject) -> None:

@@ -5,17 +5,16 @@ from typing import Any
 
 import msgspec
 
+from barmand.wire.check_messages import CheckReply, FindingView, MeasureView, ServerCheck
 from barmand.wire.messages import (
     BackupNote,
     BackupView,
-    CheckReply,
     DaemonStatus,
     ErrorView,
-    FindingView,
+    LevelWord,
     ProgressNote,
     ProgressView,
     ReceiverView,
-    ServerCheck,
     ServerStatus,
     ServerView,
     TablespaceView,
@@ -182,9 +181,34 @@ def server_status(**changes: Any) -> ServerStatus:
     return msgspec.structs.replace(status, **changes)
 
 
+def finding(
+    name: str = "wal_level",
+    level: LevelWord = "FAILED",
+    hint: str = "set it to replica",
+    measure: MeasureView | None = None,
+) -> FindingView:
+    return FindingView(
+        name=name,
+        level=level,
+        ok=level == "OK",
+        keeps_from_backup=level == "FAILED",
+        hint=hint,
+        measure=measure,
+    )
+
+
+def server_check(*findings: FindingView, server: str = "main") -> ServerCheck:
+    levels = [each.level for each in findings]
+    level: LevelWord = "FAILED" if "FAILED" in levels else "OK"
+    if "FAILED" not in levels and "WARNING" in levels:
+        level = "WARNING"
+    return ServerCheck(
+        server=server, ok=level != "FAILED", level=level, findings=list(findings), seconds=0.25
+    )
+
+
 def check() -> CheckReply:
-    finding = FindingView(name="wal_level", ok=False, hint="set it to replica")
-    return CheckReply(servers=[ServerCheck(server="main", ok=False, findings=[finding])])
+    return CheckReply(servers=[server_check(finding())], daemon=[])
 
 
 def receive_wal(**changes: Any) -> ReceiveWalReply:

@@ -10,13 +10,13 @@ from barmand.ctl import arguments, values
 from barmand.ctl.backup_command import SENT
 from barmand.ctl.commands import ALIASES, COMMANDS
 from barmand.model.errors import UsageError
+from barmand.wire.check_messages import CheckServer
 from barmand.wire.door_messages import GetWal, WalPush
 from barmand.wire.lines import read_call
 from barmand.wire.messages import (
     AskStatus,
     Cancel,
     CheckBackup,
-    CheckServer,
     Count,
     Delete,
     ListBackups,
@@ -70,6 +70,8 @@ def refusal(*argv: str) -> str:
         ("cancel main 20260116T020500", Cancel(server="main", backup="20260116T020500")),
         ("check main other main", CheckServer(servers=["main", "other"])),
         ("check all", CheckServer(servers=["all"])),
+        ("check --nagios all", CheckServer(servers=["all"])),
+        ("check main --check-timeout 5", CheckServer(servers=["main"], check_timeout=5)),
         ("show-servers all", ShowServers(servers=["all"])),
         ("show-server main", ShowServers(servers=["main"])),
         ("list-files main last", ListFiles(server="main", backup="last")),
@@ -88,6 +90,7 @@ def refusal(*argv: str) -> str:
                 backup="last",
                 destination="/x",
                 target_immediate=True,
+                accept_damage=False,
                 tablespaces={"a": "/a", "b": "/b:c"},
             ),
         ),

@@ -4,14 +4,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from barmand.wire.check_messages import CheckReply
 from barmand.wire.messages import (
     BackupListReply,
     BackupReply,
-    CheckReply,
     ErrorView,
-    FindingView,
     ReceiverView,
-    ServerCheck,
     ServerDetails,
     ServerDetailsReply,
     ServersReply,
@@ -96,23 +94,30 @@ def test_a_failure_without_hint_has_none(tell: Tell) -> None:
 
 
 def test_a_check_shows_each_finding_and_ends_with_its_exit_code(tell: Tell) -> None:
-    findings = [
-        FindingView(name="postgres", ok=True, hint=""),
-        FindingView(name="wal_level", ok=False, hint="set it to replica"),
-    ]
+    fine = samples.finding("PostgreSQL", "OK", "version 150018")
+    slow = samples.finding("clock", "WARNING", "see to NTP")
     reply = CheckReply(
         servers=[
-            ServerCheck(server="main", ok=False, findings=findings),
-            ServerCheck(server="other", ok=True, findings=findings[:1]),
+            samples.server_check(fine, samples.finding()),
+            samples.server_check(fine, slow, server="other"),
         ],
+        daemon=[samples.finding("state directory", "OK", "/s: 9 MiB free")],
         exit_code=5,
     )
     code, out, err = tell("check all", reply)
     assert (code, err) == (5, "")
     assert out == (
-        "main: not ready\nCHECK      RESULT  HINT\npostgres   ok\n"
-        "wal_level  FAILED  set it to replica\n\n"
-        "other: ready\nCHECK     RESULT  HINT\npostgres  ok\n"
+        "main: FAILED, no backup can be taken\n"
+        "CHECK       RESULT  HINT\n"
+        "PostgreSQL  OK      version 150018\n"
+        "wal_level   FAILED  set it to replica\n\n"
+        "other: WARNING\n"
+        "CHECK       RESULT   HINT\n"
+        "PostgreSQL  OK       version 150018\n"
+        "clock       WARNING  see to NTP\n\n"
+        "barmand itself: OK\n"
+        "CHECK            RESULT  HINT\n"
+        "state directory  OK      /s: 9 MiB free\n"
     )
 
 

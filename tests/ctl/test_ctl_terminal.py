@@ -128,7 +128,7 @@ def test_a_terminal_gets_the_status_with_what_runs_now() -> None:
 
 def test_a_check_at_a_terminal_has_titles() -> None:
     text = on_a_terminal(samples.check(), "check", "main")
-    assert "main: not ready" in COLOUR.sub("", text)
+    assert "main: FAILED, no backup can be taken" in COLOUR.sub("", text)
 
 
 def test_no_color_is_honoured() -> None:

@@ -194,8 +194,13 @@ def test_a_hook_is_tried_with_sample_values(life: Life, folder: Path) -> None:
             "pre_delete_retry_script": 'echo "about $BARMAN_BACKUP_ID"; exit 63',
             "post_archive_script": tells(folder, "archive"),
             "post_backup_script": "/nowhere/hook",
+            "post_delete_script": HANGS,
         }
     )
+    with daemon.rpc() as rpc:  # who does not wait for it any more ends it
+        rpc.request("hook-test", server="main", hook="post_delete_script")
+        eventually(lambda: [run["outcome"] for run in runs(daemon)] == ["running"])
+    eventually(lambda: [run["outcome"] for run in runs(daemon)] == ["stopped"])
     tried = daemon.ctl("hook", "test", "main", "pre_delete_retry_script", check=False)
     assert tried.returncode == 7
     for words in ("BARMAN_PHASE", "about 2", "63: it forbids", "ended with exit code 63"):
@@ -206,7 +211,7 @@ def test_a_hook_is_tried_with_sample_values(life: Life, folder: Path) -> None:
     assert unset.returncode == 4
     assert "is not set" in unset.stderr
     assert daemon.ctl("hook", "test", "main", "nonsense", check=False).returncode == 3
-    assert [run["test"] for run in runs(daemon)] == [True, True]
+    assert [run["test"] for run in runs(daemon)] == [True, True, True]
     assert daemon.ctl("hook", check=False).returncode == 2
     daemon.stop()
     for printed in ("warning: [main] post_backup_script", "servers: main"):

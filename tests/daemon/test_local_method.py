@@ -296,22 +296,19 @@ def test_a_frozen_session_is_noticed_by_the_keepalive(local: Daemon, cluster: Cl
     assert "its session broke off" in view["error"]["message"]
 
 
-def test_a_postmaster_that_is_frozen_has_the_time_of_the_check_for_each_question(
+def test_a_postmaster_that_is_frozen_has_the_time_of_the_check(
     local: Daemon, cluster: Cluster
 ) -> None:
-    """There are three: for the slot, for the server, and on the replication connection."""
     local.expects("backup failed")
     assert cluster.process is not None
     postmaster = cluster.process.pid
     os.kill(postmaster, signal.SIGSTOP)
-    begun = time.monotonic()
     try:
         told = local.ctl("backup", "main", "--check-timeout", "2", check=False)
     finally:
         os.kill(postmaster, signal.SIGCONT)
     assert told.returncode == 5
-    assert "timeout expired" in told.stderr
-    assert time.monotonic() - begun < 3 * 3
+    assert "PostgreSQL: timed out after 2 s; PostgreSQL streaming: timed out" in told.stderr
 
 
 def test_a_broken_archive_command_does_not_hang_the_end(

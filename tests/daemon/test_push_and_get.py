@@ -263,7 +263,7 @@ def test_other_content_is_never_acknowledged(
     assert kept.read_bytes() == changed.read_bytes()
     assert server_status(daemon)["set_aside"] == 1
     (check,) = ask(daemon, "check", servers=["main"])["servers"]
-    (aside,) = [each for each in check["findings"] if each["name"] == "WAL set aside"]
+    (aside,) = [each for each in check["findings"] if each["name"] == "archiver errors"]
     assert not aside["ok"]
     assert kept.name in aside["hint"]
     done(daemon)

@@ -81,11 +81,11 @@ def test_limits_of_age_and_queue_are_checked(
 ) -> None:
     limits = {"max_incoming_wals_queue": "0", "last_wal_maximum_age": "1 HOUR"}
     daemon = daemon_for(cluster, **PUSHED, **limits)
-    assert verdict(daemon, "last archived WAL")["hint"] == "none yet"
-    assert verdict(daemon, "WAL waiting")["ok"]
+    assert verdict(daemon, "wal maximum age")["hint"] == "none yet"
+    assert verdict(daemon, "incoming WALs directory")["ok"]
     # A file that nobody can take in for now waits: its writer has not finished it.
     (home / "incoming" / "000000010000000000000001").write_bytes(b"")
-    assert not verdict(daemon, "WAL waiting")["ok"]
+    assert not verdict(daemon, "incoming WALs directory")["ok"]
 
 
 def test_rebuild_takes_in_what_lies_in_the_archive_and_no_row_tells_of(

@@ -13,6 +13,7 @@ from barmand.model.order import Checksums, Reuse
 from barmand.model.progress import Phase
 from barmand.operations.ports import FileCopier
 from barmand.outside.rsync_files import RsyncFiles
+from barmand.service.stopping import StopFlag
 from support.postgres import Clusters
 from support.sshd import Sshd
 from support.taking import Background, Taking, Told, hashes
@@ -38,16 +39,17 @@ def test_a_full_backup_restores_and_verifies(
 @ANY
 def test_a_check_tells_whether_the_files_can_be_reached(taking: Taking, copier: FileCopier) -> None:
     pgdata = str(taking.cluster.data)
-    assert [finding.is_ok for finding in copier.findings(pgdata)] == [True]
-    (away,) = copier.findings(pgdata + "/away")
-    assert not away.is_ok
+    assert all(finding.is_ok for finding in copier.findings(pgdata, StopFlag()))
+    *_, away = copier.findings(pgdata + "/away", StopFlag())
+    assert away.keeps_from_backup
     assert "away" in away.hint
 
 
 def test_a_check_tells_how_a_host_becomes_known(taking: Taking, sshd: Sshd) -> None:
     sshd.known_hosts.write_text("")
-    (unknown,) = RsyncFiles(ssh=sshd.words).findings(str(taking.cluster.data))
-    assert not unknown.is_ok
+    ssh, unknown = RsyncFiles(ssh=sshd.words).findings(str(taking.cluster.data), StopFlag())
+    assert ssh.keeps_from_backup
+    assert unknown.keeps_from_backup
     assert "Host key verification failed. Add the host's key to" in unknown.hint
 
 

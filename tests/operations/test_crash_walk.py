@@ -216,10 +216,12 @@ STORIES: list[tuple[Story, Story]] = [
     (before_take, take),
     (before_archive, archive),
     (before_delete, delete),
+    (before_keep, keep),
+]
+HOOKED: list[tuple[Story, Story]] = [
     (before_take, take_with_hooks),
     (before_delete, delete_with_hooks),
     (before_archive, done_with_hooks),
-    (before_keep, keep),
 ]
 each_story = pytest.mark.parametrize(
     ("prepare", "story"), STORIES, ids=[story.__name__ for _, story in STORIES]
@@ -413,7 +415,6 @@ def test_a_death_at_any_write_of_the_catalogue(
     world: World, prepare: Story, story: Story, dies: str
 ) -> None:
     world.prepare(prepare)
-    world.hooks = WITH_HOOKS.get(story, ())
 
     def live(k: int) -> Fate:
         fate = Fate(k)
@@ -424,13 +425,34 @@ def test_a_death_at_any_write_of_the_catalogue(
     walk(world, live, least=2)  # a pass writes once for all its segments, once for the backup
 
 
+@pytest.mark.parametrize(("prepare", "story"), HOOKED, ids=[story.__name__ for _, story in HOOKED])
+def test_a_death_at_any_step_with_hooks(world: World, prepare: Story, story: Story) -> None:
+    """At each write of the catalogue, of which each run of a hook has two; and on the disk."""
+    world.prepare(prepare)
+    world.hooks = WITH_HOOKS[story]
+
+    def live(k: int) -> Fate:
+        fate = Fate(k)
+        with world.life(fate, "after the commit") as bench, suppress(Died):
+            story(bench)
+        return fate
+
+    def live_on_disk(k: int) -> Fate:
+        fate = Fate(9 * k)
+        with world.life(fate) as bench, DISK.mortal(world.home, fate), suppress(Died):
+            story(bench)
+        return fate
+
+    walk(world, live, least=5)
+    walk(world, live_on_disk, least=5)
+
+
 @each_story
 @pytest.mark.parametrize("kind", [Fate, Refusal], ids=["a death", "a refusal"])
 def test_trouble_at_any_step_on_the_disk(
     world: World, prepare: Story, story: Story, kind: type[Fate]
 ) -> None:
     world.prepare(prepare)
-    world.hooks = WITH_HOOKS.get(story, ())
 
     def live(k: int) -> Fate:
         fate = kind(k)

@@ -18,6 +18,8 @@ from barmand.model.order import Order
 from barmand.model.packing import Packer, packing_of
 from barmand.model.progress import Phase
 from barmand.model.recovery import Target
+from barmand.model.retention_policy import Redundancy
+from barmand.model.verdict import Rules
 from barmand.operations.hook_runner import LAST_WORDS_SECONDS
 from barmand.storage import backup_info
 from fakes import Bench, Stop, Told, bench_over, lay_segment, segment_name
@@ -673,7 +675,8 @@ def test_hooks_run_though_the_state_file_takes_nothing(
 
 
 def names(bench: Bench) -> set[str]:
-    return {finding.name for finding in bench.check.report() if not finding.is_ok}
+    found = {each.name for each in bench.check.report(Stop()) if not each.is_ok}
+    return {name for name in found if name.endswith("_script")}
 
 
 def test_the_check_tells_of_hooks_that_hold_wal_back_or_cannot_be_run(make: Make) -> None:
@@ -685,7 +688,7 @@ def test_the_check_tells_of_hooks_that_hold_wal_back_or_cannot_be_run(make: Make
     with pytest.raises(Refused):
         bench.pass_wal()
     assert names(bench) == {"pre_archive_retry_script"}
-    assert "WAL is held back" in str(bench.check.report())
+    assert "WAL is held back" in str(bench.check.report(Stop()))
     bench.pass_wal()
     assert names(bench) == set()
     bench.scripts.doubts["pre_archive_script"] = "there is no file"
@@ -703,3 +706,24 @@ def test_the_check_takes_a_file_that_is_to_stay_for_meant_so(make: Make) -> None
     bench.scripts.codes["pre_wal_delete_retry_script"] = [127]
     bench.prune.run(stop=Stop())
     assert names(bench) == {"pre_wal_delete_retry_script"}
+
+
+def test_retention_asks_the_hook_before_each_deletion_and_again_the_next_time(
+    tmp_path: Path, new_catalog: Callable[[], Catalog]
+) -> None:
+    bench = bench_over(
+        new_catalog(),
+        tmp_path / "home",
+        hooks=OF_DELETE,
+        rules=Rules(policy=Redundancy(1)),
+    )
+    bench.scripts.codes["pre_delete_retry_script"] = [63, 127, 0]
+    first, second = bench.done_backup(), bench.done_backup()
+    for passes in (1, 2):
+        assert bench.pass_retention() == 0
+        assert bench.now(first) == first
+        assert bench.scripts.commands == ["pre_delete_retry_script"] * passes
+    assert len(bench.events("backup not expired")) == 2
+    assert bench.pass_retention() == 1
+    assert bench.catalog.backups.of_server("main") == [second]
+    assert bench.scripts.commands[-1] == "post_delete_script"

@@ -191,28 +191,11 @@ def test_the_data_of_another_cluster_at_the_same_path_are_never_copied(stage: St
 
 
 def test_a_data_directory_that_is_not_here_is_a_finding(stage: Stage) -> None:
-    (fine,) = LocalFiles().findings(str(stage.pgdata))
-    (amiss,) = LocalFiles().findings(str(stage.pgdata / "gone"))
+    (fine,) = LocalFiles().findings(str(stage.pgdata), Stop())
+    (amiss,) = LocalFiles().findings(str(stage.pgdata / "gone"), Stop())
     assert (fine.is_ok, fine.hint) == (True, str(stage.pgdata))
     assert (amiss.is_ok, "gone/PG_VERSION: No such file" in amiss.hint) == (False, True)
-    assert list(LocalFiles().findings(None)) == []
-
-
-@pytest.mark.parametrize(
-    ("version", "grant"),
-    [(150_018, "pg_backup_start(text, boolean)"), (140_001, "pg_start_backup(text, boolean")],
-)
-def test_a_role_that_may_not_start_backups_is_told_the_grant(
-    stage: Stage, version: int, grant: str
-) -> None:
-    stage.bench.postgres.starts_backups = False
-    stage.bench.postgres.version = version
-    found = list(stage.method.findings(stage.bench.postgres.readiness(), str(stage.pgdata)))
-    assert [(finding.name, finding.is_ok) for finding in found] == [
-        ("starts backups", False),
-        ("local data directory", True),
-    ]
-    assert f"GRANT EXECUTE ON FUNCTION {grant}" in found[0].hint
+    assert list(LocalFiles().findings(None, Stop())) == []
     assert not stage.method.needs_replication
 
 

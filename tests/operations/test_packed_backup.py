@@ -10,6 +10,7 @@ import pytest
 
 from barmand.model.backup import Backup, Damage, Status
 from barmand.model.errors import CheckFailed, StorageFailed, ToolFailed
+from barmand.service.stopping import StopFlag
 from barmand.storage import backup_info
 from support.housed import Housed, Told, housed, started
 from support.postgres import Cluster, Clusters, give_to_postgres, run
@@ -305,16 +306,16 @@ def test_a_build_without_the_algorithm_is_named_before_the_backup_starts(
         folder, source.bindir, 15, f'echo "pg_basebackup: error: {words}" >&2; exit 1'
     )
     bench = make(backup_compression="zstd", path_prefix=programs)
-    with pytest.raises(CheckFailed, match=r"backup compression: .*does not support compression"):
+    with pytest.raises(CheckFailed, match=r"compression settings: .*does not support compression"):
         bench.take()
     assert not any(bench.layout.base.iterdir())
 
 
 def test_what_fits_is_told_by_the_check(make: Make) -> None:
     bench = make(backup_compression="zstd", backup_compression_location="server")
-    found = {finding.name: finding for finding in bench.kit.check.findings()}
-    assert found["backup compression"].is_ok
-    assert found["backup compression"].hint == "zstd, packed by the server, stored as tar"
+    found = {finding.name: finding for finding in bench.kit.check.obstacles(StopFlag())}
+    assert found["compression settings"].is_ok
+    assert found["compression settings"].hint == "zstd, packed by the server, stored as tar"
 
 
 def test_the_server_tells_what_it_was_built_with(make: Make) -> None:
@@ -322,5 +323,5 @@ def test_the_server_tells_what_it_was_built_with(make: Make) -> None:
     words = bench.kit.check.postgres.readiness().compressions
     assert words is not None
     assert {"lz4", "zstd"} <= set(words)
-    names = [finding.name for finding in bench.kit.check.findings()]
-    assert "backup compression" not in names
+    names = [finding.name for finding in bench.kit.check.obstacles(StopFlag())]
+    assert "compression settings" not in names

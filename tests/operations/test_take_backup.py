@@ -90,7 +90,9 @@ def test_a_server_that_is_not_ready_fails_the_backup_with_every_finding(bench: B
     bench.postgres.wal_level = "minimal"
     bench.tool.major = 12
     queued = bench.queue()
-    with pytest.raises(CheckFailed, match="wal_level: minimal; pg_basebackup: version 12"):
+    with pytest.raises(
+        CheckFailed, match="wal_level: minimal; pg_basebackup compatible: version 12"
+    ):
         bench.run(queued)
     failed = bench.now(queued)
     assert failed.status is Status.FAILED

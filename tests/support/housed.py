@@ -30,6 +30,16 @@ def _nobody(_server: str) -> None:
     """Nobody hears a ring here."""
 
 
+def quiet_bells() -> Bells:
+    return Bells(
+        ring_archive=_nobody,
+        ring_retention=_nobody,
+        find_kit=lambda _server: None,
+        delete_alone=lambda _backup, delete: delete(),
+        receivers=Receivers(lambda: None),
+    )
+
+
 @dataclass(slots=True)
 class Told:
     """What was reported of a work: bytes done and expected."""
@@ -50,8 +60,7 @@ class Housed:
 
     @property
     def kit(self) -> Kit:
-        bells = Bells(_nobody, _nobody, lambda _server: None, Receivers(lambda: None))
-        house = Builder(self.catalog, bells).house(self.settings)
+        house = Builder(self.catalog, quiet_bells()).house(self.settings)
         return house.kit(SERVER)
 
     @property

@@ -77,6 +77,13 @@ class Database:
             connection.exec_driver_sql("COMMIT")
         self.bell.ring()
 
+    def look(self) -> str:
+        """Does it answer? Its place, in words. Raises StorageFailed."""
+        with self.reading() as connection:
+            connection.exec_driver_sql("SELECT name, sql FROM sqlite_master").all()
+            connection.exec_driver_sql("SELECT count(*) FROM servers").scalar_one()
+        return str(self.path)
+
     def versions(self) -> dict[str, str]:
         with self.reading() as connection:
             sqlite = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from barmand.ctl.command import Params
 
 ALL = "all"
+NAGIOS = "nagios"
+"""A format that only `check` has."""
 
 
 def _nothing(_parser: argparse.ArgumentParser) -> None:
@@ -95,6 +97,11 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
         help="stop recovery as soon as the cluster is consistent, not at the last WAL",
     )
     parser.add_argument(
+        "--accept-damage",
+        action="store_true",
+        help="restore also what a verification found damaged",
+    )
+    parser.add_argument(
         "--tablespace",
         metavar="NAME:LOCATION",
         action="append",
@@ -113,6 +120,28 @@ def _named(servers: list[str]) -> list[str]:
 
 def _servers_params(options: argparse.Namespace) -> Params:
     return {"servers": _named(options.servers)}
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    _add_servers(parser)
+    parser.add_argument(
+        "--nagios",
+        dest="format",
+        action="store_const",
+        const=NAGIOS,
+        default=argparse.SUPPRESS,
+        help="one line with performance data, and the exit codes of a monitoring plugin",
+    )
+    parser.add_argument(
+        "--check-timeout",
+        metavar="S",
+        type=values.seconds,
+        help="how long one thing is waited for, instead of the setting; 0: without end",
+    )
+
+
+def _check_params(options: argparse.Namespace) -> Params:
+    return {**_servers_params(options), "check_timeout": options.check_timeout}
 
 
 def _show_params(options: argparse.Namespace) -> Params:
@@ -141,6 +170,7 @@ def _restore_params(options: argparse.Namespace) -> Params:
         "backup": options.backup,
         "destination": options.destination,
         "target_immediate": options.target_immediate,
+        "accept_damage": options.accept_damage,
         "tablespaces": dict(tablespaces),
     }
 
@@ -161,7 +191,7 @@ COMMANDS: dict[str, Command] = {
     **PROCESS_COMMANDS,
     **HOOK_COMMANDS,
     **SCHEDULE_COMMANDS,
-    "check": Command("are servers ready to be backed up?", _add_servers, _servers_params),
+    "check": Command("is all well with servers?", _add_check, _check_params),
     "list-servers": Command("the servers", _add_minimal, _no_params),
     "show-servers": Command("what is known of servers", _add_show_servers, _show_params),
     "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),

@@ -81,12 +81,12 @@ class ConsoleView:
 
 
 def _page(method: str, result: Message) -> Page:
-    from barmand.ctl import pages, server_pages  # noqa: PLC0415 - a ping draws no page
+    from barmand.ctl import check_pages, pages, server_pages  # noqa: PLC0415 - a ping draws no page
 
     return {
         "list-backups": pages.backup_list,
         "show-backup": pages.one_backup,
-        "check": server_pages.checks,
+        "check": check_pages.checks,
         "list-servers": server_pages.server_list,
         "show-servers": server_pages.server_details,
         "status": server_pages.status,

@@ -24,7 +24,8 @@ COLOURED = frozenset({"STATUS", "STATE", "RESULT", "status", "state"})
 COLOURS = {
     "DONE": "green",
     "active": "green",
-    "ok": "green",
+    "OK": "green",
+    "WARNING": "yellow",
     "WAITING_FOR_WALS": "yellow",
     "STARTED": "cyan",
     "QUEUED": "cyan",

@@ -54,7 +54,10 @@ def runs(result: View) -> Page:
 
 
 def _output(text: str) -> list[str]:
-    return text.splitlines()[-_LINES:]
+    lines = text.splitlines()
+    if len(lines) <= _LINES:
+        return lines
+    return [f"[cut: the last {_LINES} lines; `-f json` has more]", *lines[-_LINES:]]
 
 
 PAGES = {

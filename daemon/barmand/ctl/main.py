@@ -87,6 +87,10 @@ def _refuse(argv: list[str], failure: UsageError) -> int:
 
     if doors.command_of(argv) == doors.GET:
         raise failure
+    if "--nagios" in argv:
+        from barmand.ctl.nagios import NagiosView  # noqa: PLC0415 - of one command only
+
+        return NagiosView().failed(failure)
     if arguments.asked_format(argv) == "json":
         return print_failure(failure)
     complain(failure.message, failure.hint)

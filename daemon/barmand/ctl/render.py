@@ -33,6 +33,10 @@ SINGLE = frozenset({"show-backup", "check-backup", "cancel"})
 def view(asked: Asked) -> View:
     if asked.format == "json":
         return JsonView(asked)
+    if asked.format == "nagios":
+        from barmand.ctl.nagios import NagiosView  # noqa: PLC0415 - of one command only
+
+        return NagiosView()
     from barmand.ctl.console import ConsoleView  # noqa: PLC0415 - scripts need none of it
 
     return ConsoleView(asked)

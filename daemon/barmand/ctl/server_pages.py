@@ -12,18 +12,6 @@ if TYPE_CHECKING:
     from barmand.ctl.pages import Page, View
 
 
-def checks(result: View) -> Page:
-    page: Page = []
-    for server in result["servers"]:
-        rows = [
-            [finding["name"], "ok" if finding["ok"] else "FAILED", finding["hint"]]
-            for finding in server["findings"]
-        ]
-        verdict = "ready" if server["ok"] else "not ready"
-        page.append(Table("CHECK | RESULT | HINT", rows, f"{server['server']}: {verdict}"))
-    return page
-
-
 def server_list(result: View) -> Page:
     if not result["servers"]:
         return ["no servers"]
@@ -168,6 +156,7 @@ def _server_status(server: View) -> Facts:
             "hooks running": server["hooks_running"] or "none",
             "hook troubles": server["hook_troubles"] or "none",
             "next backup": moment(server["next_scheduled_backup"]),
+            "last check": _last_check(server["last_check"]),
         },
     )
 
@@ -191,6 +180,15 @@ def _of_late(server: View) -> list[str]:
 
 def _gaps(gaps: list[View]) -> str | list[str]:
     return [f"{gap_words(gap)} ({gap['state']})" for gap in gaps] or "none"
+
+
+def _last_check(check: View | None) -> str | list[str]:
+    if check is None:
+        return "none since barmand started"
+    lines = [f"{check['level']}, {moment(check['at'])}"]
+    for level, names in (("FAILED", check["failed"]), ("WARNING", check["warnings"])):
+        lines += [f"{level}: {', '.join(names)}"] if names else []
+    return lines
 
 
 def _backup_now(backup: View | None) -> str:

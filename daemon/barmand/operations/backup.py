@@ -56,7 +56,7 @@ class TakeBackup:
             report(Phase.CHECKING, None, None)
             with suppress(PostgresFailed):  # the check tells why, with all else that is amiss
                 self.demand_slot(order.check_seconds)
-            demand(backup.server, self.check.within(order.check_seconds).findings())
+            demand(backup.server, self.check.within(order.check_seconds).obstacles(stop))
             current = self._begin(current)
             self._agree(current, stop, report)
             current = self._copy(current, order, stop, report)

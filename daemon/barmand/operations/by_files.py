@@ -21,7 +21,6 @@ from barmand.model.order import Order, Reuse
 from barmand.model.pgdata import mapped_tablespaces
 from barmand.model.positions import Position, start_of
 from barmand.model.progress import Phase
-from barmand.operations.examining import granted
 from barmand.operations.new_tablespaces import demand_known
 from barmand.operations.ports import (
     Clock,
@@ -43,7 +42,6 @@ from barmand.storage.pace import EitherStop
 
 log = structlog.get_logger()
 
-NEW_NAMES_SINCE = 150_000
 FILE_METHODS = frozenset({"rsync", "local-rsync", "local"})
 
 
@@ -74,15 +72,8 @@ class ByFiles:
     def stored_compression(self) -> None:
         return None
 
-    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
-        new = readiness.version >= NEW_NAMES_SINCE
-        names = (
-            "pg_backup_start(text, boolean)" if new else "pg_start_backup(text, boolean, boolean)"
-        )
-        last = "pg_backup_stop(boolean)" if new else "pg_stop_backup(boolean, boolean)"
-        grant = f"GRANT EXECUTE ON FUNCTION {names}, {last} TO {readiness.role}"
-        yield granted("starts backups", readiness.starts_backups, grant)
-        yield from self.copier.findings(pgdata)
+    def findings(self, readiness: Readiness | None, stop: Stop) -> Iterator[Finding]:
+        yield from self.copier.findings(readiness.pgdata if readiness else None, stop)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
         """Where retries are wanted, a PostgreSQL that was restarted is begun with once more."""

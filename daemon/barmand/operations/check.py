@@ -1,21 +1,44 @@
-"""Is this server ready for a backup? Every finding, not the first."""
+"""Is this server ready? Every finding, not the first; and nothing is changed by asking."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from barmand.catalog.servers import Servers
-from barmand.model.backup import Cluster
-from barmand.model.errors import Failure, PostgresFailed
-from barmand.model.finding import Finding
-from barmand.operations.examining import compatible, failed, granted, slot_findings
+from barmand.model.finding import Finding, demanded, failed, passed, warned
+from barmand.operations.backup_health import BackupHealth
+from barmand.operations.examining import compatible
 from barmand.operations.hook_health import HookHealth
-from barmand.operations.ports import Method, PostgresServer, Readiness, Versioned
+from barmand.operations.inquiry import Group, Item, Lines, ask_all
+from barmand.operations.ports import Clock, Method, PostgresServer, Readiness, Stop, Versioned
+from barmand.operations.privileges import Wants, privileges
+from barmand.operations.schedule_health import ScheduleHealth
+from barmand.operations.server_health import Asked, WalWays, room_findings, server_findings
+from barmand.operations.slot_health import SlotLimits, slot_findings
+from barmand.operations.space_health import SpaceHealth
 from barmand.operations.wal_health import WalHealth
 from barmand.storage import backup_info
 from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
 
-OLDEST_VERSION = 130_000
+_PRIMARY, _WAL_SERVER = "primary_conninfo", "wal_conninfo"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Ours: how far the clocks may be apart, and what the slot may keep (bytes)."""
+
+    clock_skew: timedelta = timedelta(seconds=30)
+    slot_wal: int = 16 << 30
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the questions of one check have found, for those that build on it."""
+
+    readiness: Readiness | None = None
+    systems: dict[str, str] = field(default_factory=dict)
+    """Where one asks, and which cluster answers there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,139 +46,214 @@ class Check:
     """`receiver` is None where WAL is not streamed; `receiving` tells whether it flows now, and
     in words how it is.
 
-    `wal_server` is where it is streamed from: for a standby's backup, the primary perhaps.
+    `wal_server` is where WAL is streamed from and `primary` where it is switched, None where that
+    is the server itself. `seconds` is how long one thing may be waited for.
     """
 
     server: str
     layout: Layout
     servers: Servers
     postgres: PostgresServer
-    wal_server: PostgresServer
+    wal_server: PostgresServer | None
+    primary: PostgresServer | None
     method: Method
     receiver: Versioned | None
     slot_name: str | None
     receiving: Callable[[], tuple[bool, str]]
     takes_pushed_wal: bool
     wal_health: WalHealth
+    backup_health: BackupHealth
+    schedule_health: ScheduleHealth
+    space_health: SpaceHealth
     hook_health: HookHealth
+    limits: Limits
+    lines: Lines
+    seconds: int
+    now: Clock
 
     def within(self, seconds: int) -> "Check":
-        """The same check, with so many seconds for each question to PostgreSQL."""
+        """The same check, with so many seconds for each thing that it waits for."""
         return replace(
             self,
+            seconds=seconds,
             postgres=self.postgres.within(seconds),
-            wal_server=self.wal_server.within(seconds),
+            wal_server=self.wal_server and self.wal_server.within(seconds),
+            primary=self.primary and self.primary.within(seconds),
         )
 
-    def report(self) -> list[Finding]:
-        """All there is to say of the server; what does not keep it from a backup comes last."""
-        return [*self.findings(), *self.wal_health.findings(), *self.hook_health.findings()]
-
-    def findings(self) -> list[Finding]:
-        """Can a backup be taken? Never raises for what it looks at: a question that fails is a
-        finding too.
+    def report(self, stop: Stop) -> list[Finding]:
+        """All there is to say of the server. Raises Stopped, and nothing else for what it looks
+        at: a question that fails, or is not answered, is a finding too.
         """
-        found = [self._directories()]
-        readiness = self._readiness(found)
-        seen: dict[str, str] = {}
+        return self._ask(stop, self._more_disk(), [self._catalogue(), self._hooks()])
+
+    def obstacles(self, stop: Stop) -> list[Finding]:
+        """The same questions, as far as they can keep a backup from being taken."""
+        return self._ask(stop, (), [])
+
+    def _ask(self, stop: Stop, disk: tuple[Item, ...], more: list[Group]) -> list[Finding]:
+        """What waits for different things is asked at the same time; then what builds on it."""
+        seen = _Seen()
+        first = ask_all([*self._first(seen, disk), *more], self.lines, self.seconds, stop)
+        second = ask_all([*self._second(seen)], self.lines, self.seconds, stop)
+        return [*first, *self._coherence(seen), *second]
+
+    # ------------------------------------------------------------------------ who is asked what
+    def _first(self, seen: _Seen, disk: tuple[Item, ...]) -> Iterator[Group]:
+        ground = Item("directories", lambda _stop: self._directories(seen), keeps_from_backup=True)
+        yield Group("the disk", (ground, *disk))
+        postgres = Item("PostgreSQL", lambda _stop: self._postgres(seen), keeps_from_backup=True)
+        yield Group("PostgreSQL", (postgres,))
         if self.method.needs_replication or self.receiver is not None:
-            found.append(self._replication_connection(seen))
-        if readiness is not None:
-            cluster = self._cluster(found, seen)
-            found += _server(readiness)
-            found += self.method.findings(readiness, cluster.pgdata if cluster else None)
-            found += self._wal(readiness)
-        return found
+            name = "PostgreSQL streaming"
+            streaming = Item(name, lambda _stop: self._streaming(seen), keeps_from_backup=True)
+            yield Group(name, (streaming,))
+        if self.receiver is not None:
+            yield Group("where WAL comes from", tuple(self._wal_items(seen)))
+        if self.primary is not None:
+            primary = self.primary
+            item = Item(_PRIMARY, lambda _stop: self._primary(primary, seen))
+            yield Group("the primary", (item,))
 
-    def _directories(self) -> Finding:
-        is_known = self.servers.system_id(self.server) is not None
-        why_not = complaint(self.layout, is_known=is_known)
-        return Finding("directories", why_not or str(self.layout.home), is_ok=why_not is None)
+    def _wal_items(self, seen: _Seen) -> Iterator[Item]:
+        yield Item("receive-wal running", lambda _stop: self._stream())
+        if self.wal_server is not None:
+            server = self.wal_server
+            yield Item(_WAL_SERVER, lambda _stop: self._wal_server(server, seen))
+        if self.slot_name is not None:
+            slot = self.slot_name
+            name = "replication slot"
+            yield Item(name, lambda _stop: self._slot(slot), keeps_from_backup=True)
 
-    def _readiness(self, found: list[Finding]) -> Readiness | None:
-        try:
-            readiness = self.postgres.readiness()
-        except PostgresFailed as error:
-            found.append(failed("PostgreSQL", error))
-            return None
-        found.append(Finding("PostgreSQL", f"version {readiness.version}"))
-        return readiness
+    def _second(self, seen: _Seen) -> Iterator[Group]:
+        name = "pg_basebackup" if self.method.needs_replication else "data directory"
+        copies = Item(
+            name, lambda stop: self.method.findings(seen.readiness, stop), keeps_from_backup=True
+        )
+        yield Group("how it is copied", (copies,))
+        if self.receiver is not None:
+            receiver, name = self.receiver, "pg_receivexlog"
+            item = Item(
+                name,
+                lambda _stop: compatible(name, receiver, seen.readiness),
+                keeps_from_backup=True,
+            )
+            yield Group("pg_receivewal", (item,))
 
-    def _replication_connection(self, seen: dict[str, str]) -> Finding:
-        try:
-            identity = self.postgres.identify()
-        except PostgresFailed as error:
-            return failed("PostgreSQL streaming", error)
-        seen["the replication connection"] = identity.system_id
-        return Finding("PostgreSQL streaming", f"system {identity.system_id}")
+    def _more_disk(self) -> tuple[Item, ...]:
+        """What keeps no backup from being taken."""
+        return (
+            Item("free space", lambda _stop: self.space_health.findings()),
+            Item("archiver errors", lambda _stop: self.wal_health.aside()),
+            Item("incoming WALs directory", lambda _stop: self.wal_health.queues()),
+        )
 
-    def _cluster(self, found: list[Finding], seen: dict[str, str]) -> Cluster | None:
-        """What the cluster says of itself; and is it one and the same, wherever one asks?"""
-        name = "system identifier"
-        try:
-            cluster = self.postgres.facts()
-            stored = backup_info.load_identity(self.layout)
-        except Failure as error:
-            found.append(failed(name, error))
-            return None
-        seen["the connection"] = cluster.system_id
-        if stored is not None:
-            seen[str(self.layout.identity)] = stored[0]
+    def _catalogue(self) -> Group:
+        return Group(
+            "the catalogue",
+            (
+                Item("backup maximum age", lambda _stop: self.backup_health.findings()),
+                Item("backup schedule", lambda _stop: self.schedule_health.findings()),
+                Item("WAL archive", lambda _stop: self.wal_health.archive()),
+                Item("WAL gaps", lambda _stop: self.wal_health.gaps()),
+            ),
+        )
+
+    def _hooks(self) -> Group:
+        return Group("hooks", (Item("hooks", lambda _stop: self.hook_health.findings()),))
+
+    # --------------------------------------------------------------------------------- the items
+    def _directories(self, seen: _Seen) -> Iterator[Finding]:
         known = self.servers.system_id(self.server)
         if known is not None:
-            seen["the catalogue"] = known
-        if len(set(seen.values())) == 1:
-            found.append(Finding(name, cluster.system_id))
-        else:
-            words = ", ".join(f"{where} says {system}" for where, system in seen.items())
-            found.append(Finding(name, f"not one cluster: {words}", is_ok=False))
-        return cluster
+            seen.systems["the catalogue"] = known
+        why_not = complaint(self.layout, is_known=known is not None)
+        yield demanded("directories", why_not or str(self.layout.home), is_ok=why_not is None)
+        stored = backup_info.load_identity(self.layout)
+        if stored is not None:
+            seen.systems[str(self.layout.identity)] = stored[0]
 
-    def _wal(self, readiness: Readiness) -> Iterator[Finding]:
-        if self.takes_pushed_wal and self.receiver is None:
-            is_on = readiness.archive_mode in ("on", "always")
-            yield Finding("archive_mode", f"it is {readiness.archive_mode}", is_ok=is_on)
-        if readiness.archive_mode != "off" and readiness.archiving_fails:
-            yield self._failing_archive()
-        if self.receiver is not None:
-            yield compatible("pg_receivewal", self.receiver, readiness.version)
-            yield from self._stream()
+    def _postgres(self, seen: _Seen) -> Iterator[Finding]:
+        before = self.now()
+        readiness = self.postgres.readiness()
+        asked = Asked(readiness=readiness, before=before, after=self.now())
+        seen.readiness, seen.systems["conninfo"] = readiness, readiness.system_id
+        yield passed("PostgreSQL", f"version {readiness.version}")
+        wants = Wants(
+            backs_up=True,
+            by_files=not self.method.needs_replication,
+            switches=True,
+            streams=self.receiver is not None and self.wal_server is None,
+        )
+        yield from privileges(readiness, wants)
+        yield from server_findings(asked, self._ways(), self.limits.clock_skew)
+        yield from self._room(readiness)
 
-    def _failing_archive(self) -> Finding:
-        """pg_basebackup waits for it on a primary; a copy by files with streamed WAL does not."""
-        name, words = "archive_command", "it fails; see PostgreSQL's log"
-        if self.receiver is not None and not self.method.needs_replication:
-            return Finding(name, words)
-        hint = f"{words}: the end of a backup would wait for it"
-        return Finding(name, hint, is_ok=False)
+    def _ways(self) -> WalWays:
+        is_streamed = self.receiver is not None
+        return WalWays(
+            is_streamed=is_streamed,
+            is_pushed=self.takes_pushed_wal,
+            awaits_archiver=self.method.needs_replication or not is_streamed,
+        )
+
+    def _room(self, readiness: Readiness) -> Iterator[Finding]:
+        streams_here = self.receiver is not None and self.wal_server is None
+        senders = int(self.method.needs_replication)
+        if streams_here and not self.receiving()[0]:
+            senders += 1
+        yield from room_findings(readiness, senders=senders, wants_slot=False)
+
+    def _streaming(self, seen: _Seen) -> Iterator[Finding]:
+        system_id = self.postgres.identify().system_id
+        seen.systems["streaming_conninfo"] = system_id
+        yield passed("PostgreSQL streaming", f"system {system_id}")
 
     def _stream(self) -> Iterator[Finding]:
+        name = "receive-wal running"
         is_flowing, words = self.receiving()
-        if self.slot_name is None:
-            hint = words if is_flowing else f"{words}; and no slot keeps WAL (`slot_name`)"
-            yield Finding("receive-wal running", hint, is_ok=is_flowing)
-            return
-        yield Finding("receive-wal running", words, is_ok=is_flowing, is_vital=False)
-        try:
-            slot = self.wal_server.slot(self.slot_name)
-        except PostgresFailed as error:
-            yield failed("replication slot", error)
-            return
-        yield from slot_findings(self.slot_name, slot)
+        if is_flowing:
+            yield passed(name, words)
+        elif self.slot_name is not None:
+            yield failed(name, words)
+        else:
+            hint = f"{words}; and no slot keeps WAL (`slot_name`)"
+            yield failed(name, hint, keeps_from_backup=True)
 
+    def _wal_server(self, server: PostgresServer, seen: _Seen) -> Iterator[Finding]:
+        readiness = server.readiness()
+        seen.systems[_WAL_SERVER] = readiness.system_id
+        yield passed(_WAL_SERVER, f"version {readiness.version}")
+        seen.systems["wal_streaming_conninfo"] = server.identify().system_id
+        yield from privileges(readiness, Wants(streams=True), where=_WAL_SERVER)
+        senders = int(not self.receiving()[0])
+        yield from room_findings(readiness, senders=senders, wants_slot=False, where=_WAL_SERVER)
 
-def _server(readiness: Readiness) -> Iterator[Finding]:
-    yield Finding(
-        "PostgreSQL version",
-        f"{readiness.version}, of at least {OLDEST_VERSION}",
-        is_ok=readiness.version >= OLDEST_VERSION,
-    )
-    yield Finding("wal_level", readiness.wal_level, is_ok=readiness.wal_level != "minimal")
-    yield granted(
-        "reads settings",
-        readiness.reads_settings,
-        f"GRANT pg_read_all_settings TO {readiness.role}",
-    )
-    if not readiness.is_standby:
-        grant = f"GRANT EXECUTE ON FUNCTION pg_switch_wal() TO {readiness.role}"
-        yield granted("switches WAL", readiness.switches_wal, grant)
+    def _slot(self, name: str) -> Iterator[Finding]:
+        server = self.wal_server or self.postgres
+        slot = server.slot(name)
+        yield from slot_findings(name, slot, SlotLimits(self.limits.slot_wal))
+        if slot is None:
+            yield from room_findings(server.readiness(), senders=0, wants_slot=True)
+
+    def _primary(self, server: PostgresServer, seen: _Seen) -> Iterator[Finding]:
+        """Where a standby's backup has its last segment closed."""
+        readiness = server.readiness()
+        seen.systems[_PRIMARY] = readiness.system_id
+        name = "primary is not standby"
+        if readiness.is_standby:
+            yield warned(name, f"{_PRIMARY} leads to a standby: name the primary, and reload")
+        else:
+            yield passed(name, f"version {readiness.version}")
+        yield from privileges(readiness, Wants(switches=True), where=_PRIMARY)
+
+    def _coherence(self, seen: _Seen) -> Iterator[Finding]:
+        """Is it one and the same cluster, wherever one asks?"""
+        name, systems = "systemid coherence", seen.systems
+        if seen.readiness is None:
+            return
+        if len(set(systems.values())) > 1:
+            words = ", ".join(f"{where} says {system}" for where, system in sorted(systems.items()))
+            yield failed(name, f"not one cluster: {words}", keeps_from_backup=True)
+        else:
+            yield passed(name, seen.readiness.system_id)

@@ -47,10 +47,10 @@ class ByPgBasebackup:
     def needs_replication(self) -> bool:
         return True
 
-    def findings(self, readiness: Readiness, pgdata: str | None) -> Iterator[Finding]:
-        del pgdata  # what it copies comes through the connection
-        yield compatible("pg_basebackup", self.tool, readiness.version)
-        if self.compression is not None:
+    def findings(self, readiness: Readiness | None, stop: Stop) -> Iterator[Finding]:
+        del stop  # a program that tells its version has ten seconds for it
+        yield from compatible("pg_basebackup", self.tool, readiness)
+        if self.compression is not None and readiness is not None:
             yield packable(self.compression, self.tool, readiness)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:

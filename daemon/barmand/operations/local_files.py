@@ -8,7 +8,7 @@ from pathlib import Path
 
 from barmand.model.backup import Damage
 from barmand.model.errors import StorageFailed
-from barmand.model.finding import Finding
+from barmand.model.finding import Finding, demanded
 from barmand.model.order import Reuse
 from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS
 from barmand.model.progress import Phase
@@ -38,12 +38,11 @@ class LocalFiles:
 
     tablespace_limits: Mapping[str, int] = field(default_factory=dict)
 
-    def findings(self, pgdata: str | None) -> Iterator[Finding]:
-        name = "local data directory"
-        if pgdata is None:
-            return
-        why_not = unreadable(Path(pgdata))
-        yield Finding(name, why_not or pgdata, is_ok=why_not is None)
+    def findings(self, pgdata: str | None, stop: Stop) -> Iterator[Finding]:
+        del stop
+        if pgdata is not None:
+            why_not = unreadable(Path(pgdata))
+            yield demanded("local PGDATA", why_not or pgdata, is_ok=why_not is None)
 
     def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]:
         """Tablespaces and data directory together, balanced by bytes over the workers."""

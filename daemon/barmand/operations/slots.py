@@ -7,8 +7,8 @@ import structlog
 from barmand.catalog.events import Events
 from barmand.model.errors import PostgresFailed
 from barmand.model.event import Event
-from barmand.operations.examining import is_in_danger
 from barmand.operations.ports import Clock, Slot, SlotServer
+from barmand.operations.slot_health import is_in_danger
 
 log = structlog.get_logger()
 

@@ -7,25 +7,24 @@ from pathlib import Path
 
 from barmand.catalog.wal_gaps import WalGaps
 from barmand.catalog.wal_runs import WalRuns
-from barmand.model.errors import StorageFailed
-from barmand.model.finding import Finding
+from barmand.model.finding import Finding, Measure, failed, passed, warned
 from barmand.model.gap import GapState
-from barmand.operations.examining import failed
 from barmand.operations.ports import Clock
 from barmand.storage.arrivals import arrivals
 from barmand.storage.aside import set_aside_in
-from barmand.storage.disk import at_the_disk, free_bytes
 from barmand.storage.layout import Layout
 
-MIB = 1 << 20
 FRESH = timedelta(days=1)
-"""As long an alarm is raised for a file that was set aside; then it is only counted."""
-LEAST_FREE = 64 * MIB
+"""As long a file that was set aside fails the check; then it is a warning until somebody sees to
+it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WalHealth:
-    """Barman's `max_incoming_wals_queue` and `last_wal_maximum_age`; None where there is none."""
+    """Barman's `max_incoming_wals_queue` and `last_wal_maximum_age`; None where there is none.
+
+    `takes_pushed` and `streams` tell which of the two folders is anybody's.
+    """
 
     server: str
     layout: Layout
@@ -34,17 +33,8 @@ class WalHealth:
     most_waiting: int | None
     oldest: timedelta | None
     now: Clock
-    least_free: int = LEAST_FREE
-    """Bytes; two segments, where those are more."""
-
-    def findings(self) -> Iterator[Finding]:
-        yield self._gaps()
-        yield self._aside()
-        yield self._free_space()
-        if self.most_waiting is not None:
-            yield self._queue(self.most_waiting)
-        if self.oldest is not None:
-            yield self._age(self.oldest)
+    takes_pushed: bool = True
+    streams: bool = True
 
     def waiting(self) -> int:
         """Files that have arrived and are not archived yet. Raises StorageFailed."""
@@ -55,74 +45,85 @@ class WalHealth:
         """Files in errors/. Raises StorageFailed."""
         return len(set_aside_in(self.layout.errors))
 
-    def _gaps(self) -> Finding:
-        name = "WAL gaps"
+    # --------------------------------------------------------------------------- the catalogue
+    def gaps(self) -> Iterator[Finding]:
         gaps = self.wal_gaps.of_server(self.server)
-        unknown = [gap for gap in gaps if gap.state is GapState.OPEN]
-        if unknown:
-            count = sum(gap.count for gap in unknown)
+        count = sum(gap.count for gap in gaps if gap.state is GapState.OPEN)
+        measure = Measure("missing_wals", count, "", None, 0)
+        if count:
             hint = (
                 f"{count} segment(s) missing: `barmanctl wal-gaps {self.server}` names them; "
                 "no recovery comes past them, so take a backup"
             )
-            return Finding(name, hint, is_ok=False)
-        return Finding(name, f"{len(gaps)} acknowledged" if gaps else "none")
+            yield failed("WAL gaps", hint, measure=measure)
+        else:
+            yield passed("WAL gaps", f"{len(gaps)} acknowledged" if gaps else "none")
 
-    def _aside(self) -> Finding:
-        name, errors = "WAL set aside", self.layout.errors
-        try:
-            found = set_aside_in(errors)
-        except StorageFailed as error:
-            return failed(name, error)
-        if not found:
-            return Finding(name, "none")
-        newest = found[-1]
-        words = f"{len(found)} file(s) in {errors}, the newest {newest.name}"
-        if self.now() - newest.since >= FRESH:
-            return Finding(name, words)
-        hint = f"{words}; `WAL file set aside` in the log tells why: then move it away or remove it"
-        return Finding(name, hint, is_ok=False)
-
-    def _free_space(self) -> Finding:
-        """Of each file system that WAL and backups are written to."""
-        name = "free space"
-        segment_size = self.wal_runs.segment_size(self.server) or 0
-        least = max(self.least_free, 2 * segment_size)
-        try:
-            free = {path: free_bytes(path) for path in self._disks()}
-        except StorageFailed as error:
-            return failed(name, error)
-        full = {path: count for path, count in free.items() if count < least}
-        words = ", ".join(f"{path}: {count} bytes free" for path, count in (full or free).items())
-        if full:
-            return Finding(name, f"{words}, of at least {least}", is_ok=False)
-        return Finding(name, words)
-
-    def _disks(self) -> list[Path]:
-        """One folder of each file system."""
-        layout, found = self.layout, dict[int, Path]()
-        for path in (layout.wals, layout.incoming, layout.streaming, layout.base):
-            with at_the_disk("look at", path):
-                found.setdefault(path.stat().st_dev, path)
-        return list(found.values())
-
-    def _queue(self, most: int) -> Finding:
-        name = "WAL waiting"
-        try:
-            count = self.waiting()
-        except StorageFailed as error:
-            return failed(name, error)
-        return Finding(name, f"{count} files, of at most {most}", is_ok=count <= most)
-
-    def _age(self, oldest: timedelta) -> Finding:
-        name = "last archived WAL"
+    def archive(self) -> Iterator[Finding]:
+        """Barman's names: `WAL archive`, and `wal maximum age` where one is set."""
         last = self.wal_runs.last_archived(self.server)
         if last is None:
-            return Finding(name, "none yet", is_ok=False)
+            hint = (
+                f"nothing is archived yet: `barmanctl switch-wal {self.server}` closes a segment, "
+                "which should come within moments"
+            )
+            yield warned("WAL archive", hint)
+        else:
+            age = self.now() - last.at
+            words = f"the last is {last.name}, {span_words(age)} ago"
+            measure = Measure("last_wal_age", max(0, int(age.total_seconds())), "s")
+            yield passed("WAL archive", words, measure=measure)
+        if self.oldest is not None:
+            yield self._age(self.oldest)
+
+    def _age(self, oldest: timedelta) -> Finding:
+        name = "wal maximum age"
+        last = self.wal_runs.last_archived(self.server)
+        if last is None:
+            return failed(name, "none yet")
         age = self.now() - last.at
-        words = f"{last.name}, {_words(age)} ago, of at most {_words(oldest)}"
-        return Finding(name, words, is_ok=age <= oldest)
+        words = f"{last.name}, {span_words(age)} ago, of at most {span_words(oldest)}"
+        return passed(name, words) if age <= oldest else failed(name, words)
+
+    # -------------------------------------------------------------------------------- the disk
+    def aside(self) -> Iterator[Finding]:
+        name, errors = "archiver errors", self.layout.errors
+        found = set_aside_in(errors)
+        if not found:
+            yield passed(name, "none")
+            return
+        newest = found[-1]
+        hint = (
+            f"{len(found)} file(s) in {errors}, the newest {newest.name}; `WAL file set aside` in "
+            "the log tells why: then move it away or remove it"
+        )
+        is_fresh = self.now() - newest.since < FRESH
+        yield failed(name, hint) if is_fresh else warned(name, hint)
+
+    def queues(self) -> Iterator[Finding]:
+        """Barman's names again."""
+        for title, folder, is_used, option in (
+            ("incoming", self.layout.incoming, self.takes_pushed, "archiver"),
+            ("streaming", self.layout.streaming, self.streams, "streaming_archiver"),
+        ):
+            count = len(arrivals(folder))
+            if not is_used:
+                yield _leftovers(f"empty {title} directory", folder, count, option)
+            elif self.most_waiting is not None:
+                yield _queue(f"{title} WALs directory", count, self.most_waiting)
 
 
-def _words(span: timedelta) -> str:
+def _leftovers(name: str, folder: Path, count: int, option: str) -> Finding:
+    if not count:
+        return passed(name)
+    return warned(name, f"{count} file(s) in {folder}, though {option} is off")
+
+
+def _queue(name: str, count: int, most: int) -> Finding:
+    words = f"{count} files, of at most {most}"
+    measure = Measure(name.split(maxsplit=1)[0], count, "", None, most)
+    return passed(name, words, measure=measure) if count <= most else failed(name, words)
+
+
+def span_words(span: timedelta) -> str:
     return str(timedelta(seconds=int(span.total_seconds())))

@@ -1,5 +1,6 @@
 """One PostgreSQL server, spoken to: psycopg's only door."""
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,12 @@ from barmand.model.errors import ConfigInvalid, PostgresFailed
 from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
 from barmand.outside.line import cut_after
+from barmand.outside.readiness import READINESS, Readiness
 
+APPLICATION = "barmand"
 CONNECT_SECONDS = 10
+_NO_REPLICATION = re.compile("replication role|REPLICATION attribute|WAL sender")
+"""What PostgreSQL says to a role that may not replicate; the words changed in version 16."""
 LEAST_CONNECT_SECONDS = 2
 """libpq takes less for as much."""
 _CUT_AFTER_SECONDS = 1
@@ -52,23 +57,6 @@ SELECT spcname, oid::int8, pg_tablespace_location(oid)
  WHERE pg_tablespace_location(oid) <> ''
  ORDER BY oid
 """
-_READINESS = """
-SELECT current_setting('server_version_num')::int AS version,
-       pg_is_in_recovery() AS is_standby,
-       current_setting('wal_level') AS wal_level,
-       current_setting('archive_mode') AS archive_mode,
-       (SELECT coalesce(last_failed_time > coalesce(last_archived_time, '-infinity'), false)
-          FROM pg_stat_archiver) AS archiving_fails,
-       pg_has_role('pg_read_all_settings', 'USAGE') AS reads_settings,
-       has_function_privilege('pg_switch_wal()', 'EXECUTE') AS switches_wal,
-       bool_and(has_function_privilege(backup.oid, 'EXECUTE')) AS starts_backups,
-       (SELECT enumvals FROM pg_settings WHERE name = 'wal_compression') AS compressions,
-       current_user AS role
-  FROM pg_proc AS backup
- WHERE proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup')
-   AND pronamespace = 'pg_catalog'::regnamespace
-   AND (pronargs > 0 OR current_setting('server_version_num')::int >= 150000)
-"""
 _SLOT = """
 SELECT active, restart_lsn IS NOT NULL, coalesce(wal_status, 'lost'), restart_lsn::text,
        pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
@@ -80,23 +68,6 @@ SELECT active, restart_lsn IS NOT NULL, coalesce(wal_status, 'lost'), restart_ls
 _CLOSE_SEGMENT = """
 SELECT CASE WHEN pg_current_wal_insert_lsn() < %s::pg_lsn THEN pg_switch_wal() END
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """What the regular connection tells about a backup's chances."""
-
-    version: int
-    is_standby: bool
-    wal_level: str
-    archive_mode: str
-    archiving_fails: bool
-    reads_settings: bool
-    switches_wal: bool
-    starts_backups: bool
-    role: str
-    compressions: list[str] | None = None
-    """What the server was built to compress with; None before PostgreSQL 15."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +125,7 @@ class Postgres:
             self._connected() as connection,
             connection.cursor(row_factory=dict_row) as cursor,
         ):
-            return Readiness(**(cursor.execute(_READINESS).fetchone() or {}))
+            return Readiness(**(cursor.execute(READINESS, (APPLICATION,)).fetchone() or {}))
 
     def moment(self) -> datetime:
         """What its clock shows."""
@@ -186,7 +157,13 @@ class Postgres:
 
     def identify(self) -> Identity:
         """Raises PostgresFailed when the replication connection is refused."""
-        system, timeline, lsn, *_ = self._replication_command(b"IDENTIFY_SYSTEM")
+        try:
+            system, timeline, lsn, *_ = self._replication_command(b"IDENTIFY_SYSTEM")
+        except PostgresFailed as failure:
+            if not _NO_REPLICATION.search(failure.message):
+                raise
+            hint = f"run: ALTER ROLE {_role_of(self.streaming_conninfo)} REPLICATION"
+            raise PostgresFailed(failure.message, hint=hint) from failure
         return Identity(system.decode(), int(timeline), parse_lsn(lsn.decode()))
 
     def history(self, timeline: int) -> bytes:
@@ -203,7 +180,11 @@ class Postgres:
 
     def _replication_command(self, command: bytes) -> tuple[bytes, ...]:
         with self._translated("replication connection"):
-            parameters = {**_parameters(self.streaming_conninfo), "replication": "true"}
+            parameters = {
+                "fallback_application_name": APPLICATION,
+                **_parameters(self.streaming_conninfo),
+                "replication": "true",
+            }
             parameters.pop("dbname", None)
             with self._connect(parameters) as connection:
                 result = connection.pgconn.exec_(command)
@@ -217,7 +198,7 @@ class Postgres:
         with self._translated("connection"):
             parameters = {
                 **_parameters(self.conninfo),
-                "fallback_application_name": "barmand",
+                "fallback_application_name": APPLICATION,
             }
             with self._connect(parameters) as connection:
                 milliseconds = self.timeout_seconds * 1000
@@ -228,7 +209,7 @@ class Postgres:
     def session(self) -> Iterator[psycopg.Connection[TupleRow]]:
         """A connection that lasts as long as its user wants."""
         with self._translated("connection"):
-            parameters = {**_parameters(self.conninfo), "fallback_application_name": "barmand"}
+            parameters = {**_parameters(self.conninfo), "fallback_application_name": APPLICATION}
             with psycopg.connect(**parameters, autocommit=True) as connection:
                 yield connection
 
@@ -258,6 +239,15 @@ def words_of(error: psycopg.Error) -> tuple[str, str | None]:
     if told.message_primary is None:
         return " ".join(str(error).split()).removeprefix("connection is bad: "), None
     return ": ".join(filter(None, (told.message_primary, told.message_detail))), told.message_hint
+
+
+def _role_of(text: Conninfo) -> str:
+    """Who connects so, quoted: libpq's own default where the connection string names nobody."""
+    default = next(
+        (each.val for each in pq.Conninfo.get_defaults() if each.keyword == b"user"), b""
+    )
+    name = parse_conninfo(text).get("user") or (default or b"").decode(errors="replace")
+    return sql.Identifier(name).as_string(None)
 
 
 def _soonest(parameters: Mapping[str, Any], seconds: int) -> int:

@@ -11,6 +11,9 @@ from barmand.outside.rsync_silence import run_rsync
 from barmand.outside.rsync_words import OUT_FORMAT, Ending, Entry, Hearing, Judge
 from barmand.outside.ssh import Transport, transport
 
+_NOWHERE = Path("/nonexistent/barmand")
+"""As a target of a dry run: rsync would have to make it, and does not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
@@ -74,9 +77,9 @@ class Rsync:
         hearing = self._hearing(judge, on_entry)
         return self._run(words, hearing, stop, quiet_seconds=math.inf)
 
-    def look_at(self, folder: Path, target: Path, stop: Stop) -> Ending:
-        """Can a directory be reached and listed? Nothing is copied to `target`."""
-        words = ["--dirs", "--dry-run", *self._place(folder, target)]
+    def look_at(self, folder: Path, stop: Stop) -> Ending:
+        """Can a directory be reached and listed? Nothing is copied, nothing is made."""
+        words = ["--dirs", "--dry-run", *self._place(folder, _NOWHERE)]
         judge = Judge(concerns=lambda _path: True, may_be_gone=lambda _path: False)
         return self._run(words, self._hearing(judge), stop)
 

@@ -1,8 +1,6 @@
 """`backup_method = rsync` and `local-rsync`: a cluster's files through rsync, over ssh or not."""
 
 import shutil
-import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +9,7 @@ from typing import Protocol
 
 from barmand.model.backup import Backup, Cluster, Damage
 from barmand.model.errors import Failure, ToolFailed
-from barmand.model.finding import Finding
+from barmand.model.finding import Finding, demanded
 from barmand.model.order import Order, Reuse
 from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS
 from barmand.model.progress import Phase
@@ -28,6 +26,7 @@ from barmand.outside.rsync_trees import (
     loads_of,
 )
 from barmand.outside.rsync_work import Halt, Progress, Report, spread
+from barmand.outside.ssh_health import ssh_findings
 from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
 from barmand.storage.control_file import bring_whole
 from barmand.storage.data_tree import Tree, outside_of, trees_of
@@ -86,18 +85,17 @@ class RsyncFiles:
     connect_seconds: int = 15
     silence_seconds: int = 60
 
-    def findings(self, pgdata: str | None) -> Iterator[Finding]:
-        """Does rsync see the data directory? Never raises."""
-        name = "local data directory" if self.ssh is None else "ssh"
+    def findings(self, pgdata: str | None, stop: Halting) -> Iterator[Finding]:
+        """Does ssh get through, and does rsync see the data directory? Raises Failure."""
+        error = None if pgdata is None else self._rsync.look_at(Path(pgdata), stop).error
+        is_through = pgdata is not None and error is None
+        if self.ssh is not None:
+            yield from ssh_findings(
+                self.ssh, self.connect_seconds, stop, is_rsync_through=is_through
+            )
         if pgdata is not None:
-            try:
-                with tempfile.TemporaryDirectory() as empty:
-                    error: Exception | None = self._rsync.look_at(
-                        Path(pgdata), Path(empty), threading.Event()
-                    ).error
-            except (Failure, OSError) as failure:
-                error = failure
-            yield Finding(name, pgdata if error is None else _words(error), is_ok=error is None)
+            name = "local PGDATA" if self.ssh is None else "data directory"
+            yield demanded(name, pgdata if error is None else _words(error), is_ok=error is None)
 
     def copy(self, job: CopyJob, *, stop: Halting, report: Report) -> list[Damage]:
         """Tablespaces and data directory together, balanced by bytes over the workers.

@@ -1,4 +1,7 @@
-"""Which operation answers which request."""
+"""Which operation answers which request.
+
+Long because it is a table: each request once, with the desk that answers it.
+"""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,10 +16,10 @@ from barmand.model.backup import ACTIVE, Backup, Reason, Status
 from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
 from barmand.model.order import Wish
-from barmand.operations.restart import INTERRUPTED
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
+from barmand.service.checking import Checking
 from barmand.service.following import Following
 from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
@@ -30,6 +33,7 @@ from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.service.wish import wish_of
+from barmand.wire.check_messages import CheckServer
 from barmand.wire.door_messages import DoorRequest
 from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
@@ -41,7 +45,6 @@ from barmand.wire.messages import (
     BackupView,
     Cancel,
     CheckBackup,
-    CheckServer,
     Delete,
     DeletedReply,
     ListBackups,
@@ -57,7 +60,7 @@ from barmand.wire.messages import (
     StartBackup,
     WarningNote,
 )
-from barmand.wire.methods import AnyRequest, OwnRequest
+from barmand.wire.methods import AnyRequest, BesideRequest, OwnRequest
 from barmand.wire.process_messages import ProcessRequest
 from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.schedule_messages import ScheduleRequest
@@ -80,6 +83,7 @@ class Desk:
     catalog: Catalog
     runner: Runner
     looking: Looking
+    checking: Checking
     wal: WalDesk
     timed: ScheduleDesk
     reload_house: Callable[[], House]
@@ -91,17 +95,17 @@ class Desk:
             return self.wal.answer(request, self.house, who)
         if isinstance(request, DoorRequest):
             return self.wal.answer_at_the_door(request, self.house, file)
-        if isinstance(request, KeepRequest):
-            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, StreamRequest):
             return self.wal.answer_stream(request, self.house, who)
-        return self._answer_rest(request, who)
+        return self._answer_beside(request, who)
 
-    def _answer_rest(
-        self,
-        request: OwnRequest | HookRequest | ScheduleRequest | ProofRequest | ProcessRequest,
-        who: str,
-    ) -> Answer:
+    def _answer_beside(self, request: OwnRequest | BesideRequest, who: str) -> Answer:
+        """Those that have a desk of their own."""
+        if isinstance(request, CheckServer):
+            names = self.looking.expand(request.servers, self.house)
+            return self.checking.answer(request, names, self.house)
+        if isinstance(request, KeepRequest):
+            return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, ProcessRequest):
             return iter([self._processes(who).answer(request, self.house, who)])
         if isinstance(request, HookRequest):
@@ -129,13 +133,7 @@ class Desk:
             case Reload():
                 yield self._reload()
             case (
-                Ping()
-                | AskStatus()
-                | ListBackups()
-                | ShowBackup()
-                | CheckServer()
-                | ListServers()
-                | ShowServers()
+                Ping() | AskStatus() | ListBackups() | ShowBackup() | ListServers() | ShowServers()
             ):
                 yield self.looking.answer(request, self.house)
             case _:
@@ -154,7 +152,7 @@ class Desk:
                 now=local_now(),
                 shares_name=shares_name,
             )
-            return backup, self.runner.enlist(_key(backup))
+            return backup, self.runner.enlist(key_of(backup))
 
     def begin(
         self, queued: Sequence[tuple[Kit, Backup, Job]], wish: Wish, request: str | None = None
@@ -167,24 +165,6 @@ class Desk:
                 host=kit.host,
                 request=request or f"{queued[0][1].server} {queued[0][1].id}",
             )
-
-    def lost(self) -> list[Backup]:
-        """Active backups of whom nobody works: the last write of one met a full disk, say."""
-        with self.queueing:
-            return [
-                backup
-                for backup in self.catalog.backups.in_status(*ACTIVE)
-                if not self.runner.has(_key(backup))
-            ]
-
-    def fail_lost(self, backup: Backup) -> None:
-        """It must not stay active. It takes as long as the server's disk does."""
-        kit = self.house.leaving.get(backup.server) or self.house.kits.get(backup.server)
-        if kit is not None:
-            kit.restart.fail_if_active(backup)
-        else:  # its server is configured no more, and nobody knows its directories
-            failed = backup.failed(local_now(), INTERRUPTED)
-            self.catalog.backups.move(backup, failed, now=local_now())
 
     # -------------------------------------------------------------------------------- one request
     def _backup(self, request: StartBackup, who: str) -> Answer:
@@ -255,10 +235,10 @@ class Desk:
                 key = Key(deed, backup.server, backup.id)
                 if self.runner.has(key):
                     return backup, key
-            return backup, _key(backup)
+            return backup, key_of(backup)
         for backup in self.catalog.backups.of_server(request.server):
             if backup.status in ACTIVE:
-                return backup, _key(backup)
+                return backup, key_of(backup)
         raise NotFound(f"server {request.server} has no backup under way")
 
     def _check_backup(self, request: CheckBackup) -> Reply:
@@ -298,7 +278,7 @@ def _verdict(view: BackupView) -> int:
     return 0 if is_safe else CheckFailed.exit_code
 
 
-def _key(backup: Backup) -> Key:
+def key_of(backup: Backup) -> Key:
     return Key("backup", backup.server, backup.id)
 
 

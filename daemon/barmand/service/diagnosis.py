@@ -21,6 +21,7 @@ CHECK_SECONDS = 60.0
 MOST_CHARACTERS = 4000
 MOST_ITEMS = 200
 """Of any list."""
+_HOOKS = 10
 _BACKUPS, _EVENTS = 600, 3000
 """Of all servers together; each gets its share, and never fewer than these:"""
 _LEAST_BACKUPS, _LEAST_EVENTS = 3, 15
@@ -84,10 +85,12 @@ class Diagnosis:
 
         def check(name: str) -> list[dict[str, object]]:
             try:
-                found = self.house.kits[name].check.report()
+                found = self.house.kits[name].check.report(self.looking.runner.stopping)
             except Failure as failure:
-                return [{"name": "check", "ok": False, "hint": failure.message}]
-            return [{"name": each.name, "ok": each.is_ok, "hint": each.hint} for each in found]
+                return [{"name": "check", "level": "FAILED", "hint": failure.message}]
+            return [
+                {"name": each.name, "level": each.level.value, "hint": each.hint} for each in found
+            ]
 
         return asked_together(working, check, seconds=CHECK_SECONDS)
 
@@ -113,6 +116,12 @@ class Diagnosis:
             ][:most_backups],
             "held": sorted(catalog.holds.of_server(name)),
             "schedule_last_run": None if last_run is None else _plain_fields(last_run),
+            "chores": [
+                _plain_fields(run)
+                for (_, server), run in catalog.chore_runs.all().items()
+                if server == name
+            ],
+            "hooks": [_plain_fields(run) for run in catalog.hook_runs.latest(name, None, _HOOKS)],
             "disks": _disks(kit) if kit else None,
             "events": [_told_event(each) for each in catalog.events.latest(name, most_events)],
         }

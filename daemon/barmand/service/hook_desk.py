@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from barmand.catalog.memory import Catalog
-from barmand.model.errors import NotFound, Refused, ToolFailed
+from barmand.model.errors import NotFound, Refused, Stopped, ToolFailed
 from barmand.model.hook import GOOD, HOOKS, Hook, meaning
 from barmand.operations.hook_samples import sample
 from barmand.service.awaiting import awaited
@@ -54,7 +54,10 @@ class HookDesk:
         occasion, error = sample(kit.hooks, hook)
 
         def work(job: Job) -> HookTestedReply:
-            tried = runner.attempt(hook, command, occasion, error, stop=job.stop, is_test=True)
+            try:
+                tried = runner.attempt(hook, command, occasion, error, stop=job.stop, is_test=True)
+            except Stopped as stopped:  # no failure: nothing else was to be done
+                raise Refused(f"the test of {hook.option} ended: {stopped.message}") from stopped
             is_good = tried.outcome in GOOD
             return HookTestedReply(
                 server=kit.name,

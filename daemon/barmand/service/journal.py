@@ -21,6 +21,7 @@ MESSAGE_IDS = {
     "backup waits for WAL": "ad08a2b0041c4e0780d8488f24f57f74",
     "backup found damaged": "91108fb076384cb781ad1f117c30bb4a",
     "WAL streaming interrupted": "70df939d621e4d499f1ea4f560e08bfe",
+    "hook keeps an event from beginning": "0dde5d8b48174c71a28e5fa51ac1aab2",
     "settings not changed": "ac44e29813b34311899c318ad0cd63bd",
 }
 """What systemd/barmand.catalog explains to a reader of `journalctl -x`, by the event's phrase."""

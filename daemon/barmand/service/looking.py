@@ -8,14 +8,7 @@ from datetime import datetime, timedelta
 from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import (
-    CheckFailed,
-    ConfigInvalid,
-    NotFound,
-    StorageFailed,
-    UsageError,
-)
-from barmand.model.finding import Finding
+from barmand.model.errors import NotFound, StorageFailed, UsageError
 from barmand.model.hook import GOOD
 from barmand.model.naming import find
 from barmand.model.progress import Progress
@@ -35,16 +28,13 @@ from barmand.wire.messages import (
     BackupListReply,
     BackupReply,
     BackupView,
-    CheckReply,
-    CheckServer,
     DaemonStatus,
-    FindingView,
+    LastCheckView,
     ListBackups,
     ListServers,
     Ping,
     Pong,
     Reply,
-    ServerCheck,
     ServerDetails,
     ServerDetailsReply,
     ServersReply,
@@ -55,18 +45,19 @@ from barmand.wire.messages import (
     StatusReply,
 )
 
-Look = Ping | AskStatus | ListBackups | ShowBackup | CheckServer | ListServers | ShowServers
+Look = Ping | AskStatus | ListBackups | ShowBackup | ListServers | ShowServers
 
 
 @dataclass(frozen=True, slots=True)
 class Looking:
-    """`next_ring` tells when a server's schedule rings next."""
+    """`next_ring` tells when a server's schedule rings next, `last_check` its last verdict."""
 
     catalog: Catalog
     runner: Runner
     receivers: Receivers
     next_ring: Callable[[str], datetime | None]
     started_at: datetime
+    last_check: Callable[[str], LastCheckView | None] = lambda _server: None
 
     def answer(self, request: Look, house: House) -> Reply:
         match request:
@@ -79,8 +70,6 @@ class Looking:
             case ShowBackup():
                 backup = self._found(request, house)
                 return BackupReply(backup=self.view(backup, house))
-            case CheckServer():
-                return self._check(request, house)
             case ListServers():
                 return ServersReply(
                     servers=[_server_view(name, house) for name in house.told_names]
@@ -148,23 +137,6 @@ class Looking:
 
     def _progress(self, backup: Backup) -> Progress | None:
         return self.runner.progress(Key("backup", backup.server, backup.id))
-
-    def _check(self, request: CheckServer, house: House) -> Reply:
-        checks: list[ServerCheck] = []
-        codes: list[int] = []
-        for server in self.expand(request.servers, house):
-            try:
-                found = house.kit(server).check.report()
-            except ConfigInvalid as failure:
-                found = [Finding("configuration", failure.message, is_ok=False)]
-            except NotFound as failure:
-                found = [Finding("configuration", failure.message, is_ok=False)]
-                codes.append(failure.exit_code)
-            is_ok = all(finding.is_ok for finding in found)
-            codes += [] if is_ok else [CheckFailed.exit_code]
-            views = [FindingView(name=f.name, ok=f.is_ok, hint=f.hint) for f in found]
-            checks.append(ServerCheck(server=server, ok=is_ok, findings=views))
-        return CheckReply(servers=checks, exit_code=next(iter(codes), 0))
 
     def _show_servers(self, request: ShowServers, house: House) -> Reply:
         servers = self.expand(request.servers, house)
@@ -245,6 +217,7 @@ class Looking:
             hooks_running=[running(run) for run in self.catalog.hook_runs.under_way(server)],
             hook_troubles=self._hook_troubles(kit),
             next_scheduled_backup=self.next_ring(server),
+            last_check=self.last_check(server),
         )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
 from barmand.model.errors import exit_code_of
+from barmand.model.finding import Finding
 from barmand.model.gap import Gap, Reach
 from barmand.model.progress import Progress
 from barmand.model.proof import Proof
@@ -16,6 +17,7 @@ from barmand.operations.archive import names_of
 from barmand.outside.clock import monotonic
 from barmand.service.hook_views import troubles
 from barmand.service.receivers import Receiving, State
+from barmand.wire.check_messages import FindingView, MeasureView
 from barmand.wire.messages import (
     BackupView,
     DamageView,
@@ -205,6 +207,27 @@ def receiver_view(receiving: Receiving | None, slot_name: str | None) -> Receive
         restarts=found.restarts,
         next_attempt_seconds=pause,
         last_error=found.last_error,
+    )
+
+
+def finding_view(finding: Finding) -> FindingView:
+    measure = finding.measure
+    return FindingView(
+        name=finding.name,
+        level=finding.level.value,
+        ok=finding.is_ok,
+        keeps_from_backup=finding.keeps_from_backup,
+        hint=finding.hint,
+        measure=None
+        if measure is None
+        else MeasureView(
+            label=measure.label,
+            value=measure.value,
+            unit=measure.unit,
+            warning=measure.warning,
+            critical=measure.critical,
+            least=measure.is_least,
+        ),
     )
 
 

@@ -30,6 +30,7 @@ from barmand.settings.values import (
     TRUE,
     ApplicationName,
     Bandwidth,
+    Bytes,
     Connection,
     Flag,
     Folder,
@@ -38,6 +39,7 @@ from barmand.settings.values import (
     Kind,
     Retention,
     Seconds,
+    Size,
     SlotName,
     SocketPath,
     Span,
@@ -50,6 +52,9 @@ from barmand.settings.values import (
 
 # The second overrides the first.
 GLOBAL_SECTIONS = ("barman", "barmand")
+
+
+_SLOT_WAL = Bytes(16 << 30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +152,14 @@ class DaemonSettings:
         whole(1, 1000),
         Doc("barmand only: how many servers are backed up at the same time; the rest queue."),
     ] = 4
+    check_interval: Annotated[
+        int,
+        whole(0, 86_400, "seconds"),
+        Doc(
+            "barmand only: how often every active server is checked; a change is an event and a "
+            "line in the log. 0 is never."
+        ),
+    ] = 900
     max_parallel_backups_per_host: Annotated[
         int,
         whole(0, 1000),
@@ -342,7 +355,11 @@ class ServerSettings:
         ),
     ] = 60
     check_timeout: Annotated[
-        Seconds, Doc("How long the check of a server may take; 0 is without end.")
+        Seconds,
+        Doc(
+            "How long a check waits for one thing (PostgreSQL, the disk, ssh ...), all at the "
+            "same time; 0 is without end."
+        ),
     ] = 30
     minimum_redundancy: Annotated[
         int, whole(0, 1_000_000), Doc("Backups that deletion must leave.")
@@ -375,6 +392,28 @@ class ServerSettings:
     last_wal_maximum_age: Annotated[
         Span | None, Doc("The check fails when the last archived WAL is older than this.")
     ] = None
+    last_backup_maximum_age: Annotated[
+        Span | None, Doc("The check fails when the last backup that is DONE began longer ago.")
+    ] = None
+    last_backup_minimum_size: Annotated[
+        Size | None, Doc("The check fails when the last backup that is DONE is smaller.")
+    ] = None
+    waiting_backup_maximum_age: Annotated[
+        Span,
+        Doc("barmand only: the check fails when a backup waits for its WAL longer than this."),
+    ] = timedelta(days=1)
+    clock_maximum_skew: Annotated[
+        Span,
+        Doc("barmand only: the check warns when the server's clock is further from ours."),
+    ] = timedelta(seconds=30)
+    slot_maximum_wal: Annotated[
+        Size,
+        Doc(
+            "barmand only: the check fails when our slot makes the server keep four fifths of "
+            "this, and warns at half of it; its own max_slot_wal_keep_size counts instead where "
+            "it is set."
+        ),
+    ] = _SLOT_WAL
     wal_retention_policy: Annotated[
         WalRetention,
         choice(WalRetention),
@@ -615,7 +654,6 @@ def _except(*words: str) -> frozenset[str]:
 
 
 _OWN_FILTERS = "filters of your own are not run"
-_NO_AGE_CHECK = "the check does not look at the age and size of backups yet"
 _BY_SYSTEMD = "the service manager decides this for a daemon"
 _NO_LOCKS = "one daemon needs no lock files"
 _AT_RESTORE = "not used by this version's restore"
@@ -658,8 +696,6 @@ NOT_CARRIED: Mapping[str, NotCarried] = {
     "custom_compression_magic": NotCarried(_OWN_FILTERS),
     "custom_decompression_filter": NotCarried(_OWN_FILTERS),
     # keeping
-    "last_backup_maximum_age": NotCarried(_NO_AGE_CHECK),
-    "last_backup_minimum_size": NotCarried(_NO_AGE_CHECK),
     # restoring
     "combine_mode": NotCarried(_AT_RESTORE, _except("copy")),
     "recovery_options": NotCarried(_AT_RESTORE),

@@ -24,6 +24,12 @@ A_YEAR = 366 * 86_400
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _SPAN = re.compile(r"([0-9]{1,9})\s*([a-z]+)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,15})\s*((?:[kmgt]i?)?)b?", re.IGNORECASE)
+_SIZE_FACTORS = {"": 1} | {
+    f"{letter}{binary}": (1024 if binary else 1000) ** power
+    for power, letter in enumerate("kmgt", start=1)
+    for binary in ("", "i")
+}
 _SPAN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _SPAN_WORDS = {  # Barman's words; its month has 31 days
     "second": 1,
@@ -50,6 +56,15 @@ class Kind:
     read: Callable[[str], object]
     has_lines: bool = False
     """Its value may go on in indented lines."""
+
+
+class Bytes(int):
+    """A size, written with the largest unit of which it is a whole number."""
+
+    def __str__(self) -> str:
+        fits = [unit for unit, factor in _SIZE_FACTORS.items() if self % factor == 0]
+        unit = max(fits, key=_SIZE_FACTORS.__getitem__) if self else ""
+        return f"{self // _SIZE_FACTORS[unit]:d} {unit.capitalize()}".strip()
 
 
 # ----------------------------------------------------------------------------------- before reading
@@ -174,6 +189,14 @@ def _span(text: str) -> timedelta:
     return timedelta(seconds=int(match[1]) * unit)
 
 
+def _bytes(text: str) -> Bytes:
+    """As Barman writes sizes: k is 1000, Ki is 1024; no unit is bytes."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"must be like 500 Mi, 20Gi or 1 T, not {text!r}")
+    return Bytes(int(match[1]) * _SIZE_FACTORS[(match[2] or "").lower()])
+
+
 # ------------------------------------------------------------------ the annotations an option wears
 
 FLAG = Kind("on or off", _flag)
@@ -188,6 +211,7 @@ TablespaceLimits = Annotated[
     tuple[TablespaceLimit, ...], Kind("name:KiB/s words", _tablespace_limits)
 ]
 Seconds = Annotated[int, seconds()]
+Size = Annotated[Bytes, Kind("size like 500 Mi, 20Gi or 1 T", _bytes)]
 Span = Annotated[timedelta, Kind("time span like 90m, 6h, 1d or 2 HOURS", _span)]
 Retention = Annotated[
     RetentionPolicy,

@@ -225,6 +225,18 @@ class ServerView(Struct, frozen=True, kw_only=True):
     backup_schedule: str | None
 
 
+LevelWord = Literal["OK", "WARNING", "FAILED"]
+
+
+class LastCheckView(Struct, frozen=True, kw_only=True):
+    """What the last check of a server found, whoever asked for it; names of findings."""
+
+    level: LevelWord
+    at: datetime
+    failed: list[str]
+    warnings: list[str]
+
+
 class ServerStatus(Struct, frozen=True, kw_only=True):
     server: str
     state: str
@@ -253,6 +265,8 @@ class ServerStatus(Struct, frozen=True, kw_only=True):
     hook_troubles: list[str]
     """A line for each hook that did not go well when it was run last."""
     next_scheduled_backup: datetime | None
+    last_check: LastCheckView | None = None
+    """Null before the first one since the daemon's start."""
 
 
 class DaemonStatus(Struct, frozen=True, kw_only=True):
@@ -381,7 +395,10 @@ class RestoredReply(Reply, frozen=True, kw_only=True):
 
 
 class Restore(Request, frozen=True, kw_only=True):
-    """`tablespaces` maps a tablespace's name to the folder that it shall have."""
+    """`tablespaces` maps a tablespace's name to the folder that it shall have.
+
+    A backup that a verification found damaged is refused, unless `accept_damage`.
+    """
 
     method = "restore"
     result = RestoredReply
@@ -389,31 +406,8 @@ class Restore(Request, frozen=True, kw_only=True):
     backup: BackupWord
     destination: Annotated[str, Meta(min_length=1, max_length=4096)]
     target_immediate: bool = False
+    accept_damage: bool = False
     tablespaces: dict[str, str] = field(default_factory=dict)
-
-
-class FindingView(Struct, frozen=True, kw_only=True):
-    name: str
-    ok: bool
-    hint: str
-
-
-class ServerCheck(Struct, frozen=True, kw_only=True):
-    server: str
-    ok: bool
-    findings: list[FindingView]
-
-
-class CheckReply(Reply, frozen=True, kw_only=True):
-    servers: list[ServerCheck]
-    exit_code: int = 0
-
-
-class CheckServer(Request, frozen=True, kw_only=True):
-    method = "check"
-    is_look = True
-    result = CheckReply
-    servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
 
 
 class ServersReply(Reply, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """Every request there is, by its method's name."""
 
+from barmand.wire.check_messages import CheckServer
 from barmand.wire.door_messages import DoorRequest
 from barmand.wire.hook_messages import HookRequest
 from barmand.wire.keep_messages import KeepRequest
@@ -7,7 +8,6 @@ from barmand.wire.messages import (
     AskStatus,
     Cancel,
     CheckBackup,
-    CheckServer,
     Delete,
     ListBackups,
     ListServers,
@@ -34,23 +34,17 @@ OwnRequest = (
     | CheckBackup
     | Delete
     | Restore
-    | CheckServer
     | ListServers
     | ShowServers
     | Reload
 )
-"""All but those about WAL."""
+"""All but those about WAL, and checks."""
 
-AnyRequest = (
-    OwnRequest
-    | WalRequest
-    | StreamRequest
-    | DoorRequest
-    | KeepRequest
-    | ProofRequest
-    | ProcessRequest
-    | ScheduleRequest
-    | HookRequest
+BesideRequest = (
+    CheckServer | HookRequest | KeepRequest | ProcessRequest | ProofRequest | ScheduleRequest
 )
+"""Those that have a desk of their own."""
+
+AnyRequest = OwnRequest | BesideRequest | WalRequest | StreamRequest | DoorRequest
 
 METHODS: dict[str, type[AnyRequest]] = {kind.method: kind for kind in AnyRequest.__args__}

@@ -1,0 +1,151 @@
+"""Are there the backups that there should be? What a check finds in the catalogue."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from barmand.catalog.backup_counts import BackupCounts
+from barmand.catalog.backups import Backups
+from barmand.catalog.proofs import Proofs
+from barmand.model.backup import Backup, Status
+from barmand.model.finding import Finding, Measure, failed, passed, warned
+from barmand.model.retention_policy import Redundancy, RetentionPolicy
+from barmand.operations.ports import Clock
+from barmand.operations.wal_health import span_words
+
+_ENDED = frozenset({Status.WAITING_FOR_WALS, Status.DONE, Status.FAILED})
+_MOST_NAMED = 5
+_NONE = "no backup is DONE"
+_PATIENCE = timedelta(hours=1)
+"""A backup that has waited longer for its WAL is worth a look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupLimits:
+    """Barman's `last_backup_maximum_age`, `last_backup_minimum_size` (bytes), `minimum_redundancy`
+    and `retention_policy`; and how long a backup may wait for its WAL.
+    """
+
+    oldest: timedelta | None = None
+    smallest: int | None = None
+    redundancy: int = 0
+    policy: RetentionPolicy | None = None
+    longest_wait: timedelta = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackupHealth:
+    server: str
+    backups: Backups
+    counts: BackupCounts
+    proofs: Proofs
+    limits: BackupLimits
+    now: Clock
+
+    def findings(self) -> Iterator[Finding]:
+        done = self.counts.newest(self.server, (Status.DONE,))
+        last = done[0] if done else None
+        yield self._age(last)
+        if self.limits.smallest is not None:
+            yield _size(last, self.limits.smallest)
+        counts = self.counts.by_status(self.server)
+        yield self._redundancy(counts.get(Status.DONE, 0))
+        yield self._policy()
+        yield self._damaged(last)
+        yield self._failures(counts.get(Status.FAILED, 0))
+        yield self._waiting(self.backups.waiting(self.server))
+        if counts.get(Status.DELETING):
+            words = f"{counts[Status.DELETING]} not complete: the journal tells what stands against"
+            yield warned("deletions", f"{words}; it is tried again at the next start")
+
+    def _age(self, last: Backup | None) -> Finding:
+        name, oldest = "backup maximum age", self.limits.oldest
+        if last is None:
+            return passed(name, "no backup yet") if oldest is None else failed(name, _NONE)
+        age = max(timedelta(0), self.now() - _begin(last))
+        seconds = int(age.total_seconds())
+        most = None if oldest is None else oldest.total_seconds()
+        measure = Measure("backup_age", seconds, "s", None, most)
+        words = f"{last.id} began {span_words(age)} ago"
+        if oldest is None:
+            return passed(name, words, measure=measure)
+        words += f", of at most {span_words(oldest)}"
+        if age > oldest:
+            return failed(name, f"{words}: take one, and see why it is late", measure=measure)
+        return passed(name, words, measure=measure)
+
+    def _redundancy(self, have: int) -> Finding:
+        name, need = "minimum redundancy requirements", self.limits.redundancy
+        words = f"have {have} backups, expected at least {need}"
+        measure = Measure("backups", have, "", None, need or None, is_least=True)
+        if have < need:
+            return failed(name, words, measure=measure)
+        return passed(name, words, measure=measure)
+
+    def _policy(self) -> Finding:
+        name, policy, least = (
+            "retention policy settings",
+            self.limits.policy,
+            self.limits.redundancy,
+        )
+        if policy is None:
+            return passed(name, "none: no backup is deleted by itself")
+        if isinstance(policy, Redundancy) and policy.count < least:
+            words = f"{policy}, though minimum_redundancy keeps {least}: mend one of them"
+            return warned(name, words)
+        return passed(name, str(policy))
+
+    def _damaged(self, last: Backup | None) -> Finding:
+        """What a verification found in a backup, or a copy in the cluster itself."""
+        name, found = "damaged backups", sorted(self.proofs.damaged(self.server))
+        if found:
+            words = f"{', '.join(found[-_MOST_NAMED:])}: `barmanctl show-backup` names the files"
+            return failed(name, f"{len(found)} found damaged by a verification, {words}")
+        if last is not None and last.copied is not None and last.copied.damages:
+            words = f"{last.id} has bad pages, as the cluster itself has; keep older backups; "
+            return failed(
+                name, f"{words}`barmanctl show-backup {self.server} {last.id}` names them"
+            )
+        return passed(name, "none known")
+
+    def _failures(self, count: int) -> Finding:
+        name = "failed backups"
+        if not count:
+            return passed(name, "none")
+        words = f"{count} FAILED, in `barmanctl list-backups {self.server}`"
+        (last,) = self.counts.newest(self.server, _ENDED)
+        if last.status is Status.FAILED:
+            why = last.reason.message if last.reason else "for a reason that nobody knows any more"
+            return failed(name, f"{words}; the last one failed too: {last.id}, {why}")
+        return warned(name, f"{words}: they take room until they are deleted")
+
+    def _waiting(self, waiting: Sequence[Backup]) -> Finding:
+        name = "waiting backups"
+        if not waiting:
+            return passed(name, "none waits for WAL")
+        oldest = min(waiting, key=_copied_at)
+        age = self.now() - _copied_at(oldest)
+        words = f"{len(waiting)} wait for WAL, {oldest.id} for {span_words(age)}"
+        hint = f"{words}: `barmanctl check-backup {self.server} {oldest.id}` names what is missing"
+        if age > self.limits.longest_wait:
+            return failed(name, hint)
+        return warned(name, hint) if age > _PATIENCE else passed(name, words)
+
+
+def _size(last: Backup | None, smallest: int) -> Finding:
+    name = "backup minimum size"
+    if last is None or last.copied is None:
+        return failed(name, _NONE)
+    size = last.copied.size
+    words = f"{last.id} has {size} bytes, of at least {smallest}"
+    measure = Measure("backup_size", size, "B", None, smallest, is_least=True)
+    return (failed if size < smallest else passed)(name, words, measure=measure)
+
+
+def _begin(backup: Backup) -> datetime:
+    copied = backup.copied
+    return copied.begin_time if copied else backup.queued_at
+
+
+def _copied_at(backup: Backup) -> datetime:
+    return backup.copied_at or backup.queued_at
