@@ -90,6 +90,7 @@ def refusal(*argv: str) -> str:
                 backup="last",
                 destination="/x",
                 target_immediate=True,
+                accept_damage=False,
                 tablespaces={"a": "/a", "b": "/b:c"},
             ),
         ),

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, delete, func, insert, select
+from sqlalchemy import Row, delete, func, insert, or_, select
 
 from barmand.catalog import rows
 from barmand.catalog.database import Database
@@ -65,12 +65,17 @@ class ScheduleRuns:
     def accounted(self, server: str, schedule: str, now: datetime) -> datetime | None:
         """Up to when it is known what came of it; no later than `now`. None where nothing is.
 
-        What the clock said before it was set back does not count until it says so again.
+        What the clock said before it was set back does not count until it says so again; and what
+        it was ahead for and came to nothing then may still come to something.
         """
+        nothing = (Outcome.MISSED.value, Outcome.SKIPPED.value)
         with self.database.reading() as connection:
             found: datetime | None = connection.execute(
                 select(func.max(_runs.c.due)).where(
-                    _runs.c.server == server, _runs.c.schedule == schedule, _runs.c.due <= now
+                    _runs.c.server == server,
+                    _runs.c.schedule == schedule,
+                    _runs.c.due <= now,
+                    or_(_runs.c.at <= now, _runs.c.outcome.not_in(nothing)),
                 )
             ).scalar_one_or_none()
         return found

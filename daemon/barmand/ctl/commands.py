@@ -97,6 +97,11 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
         help="stop recovery as soon as the cluster is consistent, not at the last WAL",
     )
     parser.add_argument(
+        "--accept-damage",
+        action="store_true",
+        help="restore also what a verification found damaged",
+    )
+    parser.add_argument(
         "--tablespace",
         metavar="NAME:LOCATION",
         action="append",
@@ -165,6 +170,7 @@ def _restore_params(options: argparse.Namespace) -> Params:
         "backup": options.backup,
         "destination": options.destination,
         "target_immediate": options.target_immediate,
+        "accept_damage": options.accept_damage,
         "tablespaces": dict(tablespaces),
     }
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from barmand.ctl.pages import Page, View
 
+MOST_LETTERS = 70
 MOST_SERVERS = 3
 """With more of them, one line a server and schedule; chores are told of one to three."""
 
@@ -69,14 +70,20 @@ def _result(run: View | None) -> str:
     if run is None:
         return "never ran"
     if run["backup_id"] is None:
-        return f"{run['outcome']}: {run['why']}"
+        return f"{run['outcome']}: {_short(run['why'] or '')}"
     how = {"started": "", "made up": f" (made up {minute(run['at'])})"}
     words = f"{run['backup_id']} {run['status'] or 'deleted'}"
     return words + how.get(run["outcome"], f" ({run['outcome']} {run['why']})") + _error(run)
 
 
 def _error(run: View) -> str:
-    return f": {run['error']}" if run["error"] else ""
+    """Its beginning: `show-backup` tells all."""
+    return f": {_short(run['error'])}" if run["error"] else ""
+
+
+def _short(text: str) -> str:
+    line = text.splitlines()[0] if text else text
+    return line if len(line) <= MOST_LETTERS else f"{line[: MOST_LETTERS - 1]}…"
 
 
 def _chores(chores: list[View], title: str) -> Any:
@@ -102,7 +109,7 @@ def _chore_result(chore: View) -> str:
     last = chore["last"]
     if last is None:
         return "not yet"
-    return f"{last['result']}: {last['why']}" if last["why"] else told(last["result"])
+    return f"{last['result']}: {_short(last['why'])}" if last["why"] else told(last["result"])
 
 
 def cron(result: View) -> list[str]:

@@ -31,7 +31,13 @@ from barmand.operations.lay_wal import LayWal
 from barmand.operations.noticed import Noticed
 from barmand.operations.ports import Clock, Report, Seconds, Stop
 from barmand.operations.restore_hooks import with_hooks
-from barmand.operations.restore_lacks import NEEDS_UNKNOWN, Lacks, bad_pages, found_damaged
+from barmand.operations.restore_lacks import (
+    NEEDS_UNKNOWN,
+    Lacks,
+    bad_pages,
+    found_damaged,
+    refuse_damaged,
+)
 from barmand.operations.restore_plan import Plan
 from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, Archive, archive_in
@@ -106,6 +112,10 @@ class Restore:
             line=line,
             hole=hole,
         )
+
+    def demand_sound(self, backup: Backup) -> None:
+        """Raises Refused where a verification found it damaged."""
+        refuse_damaged(backup, self.proofs.find(backup.server, backup.id))
 
     def warnings(self, plan: Plan) -> list[str]:
         """What the restored cluster will lack that its source had, and what it will have of it."""

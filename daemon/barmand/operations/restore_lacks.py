@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.backup import Backup
+from barmand.model.errors import Refused
 from barmand.model.proof import Proof, Verdict
 from barmand.operations.by_files import FILE_METHODS
 
@@ -88,6 +89,16 @@ def found_damaged(proof: Proof | None) -> list[str]:
     when = f"{proof.at.astimezone():%Y-%m-%d %H:%M %z}"
     words = f"the backup was found damaged on {when}, with {proof.flaw_count} flaw(s)"
     return [f"{words}: {first.file}: {first.what}; if another backup will do, take that"]
+
+
+def refuse_damaged(backup: Backup, proof: Proof | None) -> None:
+    """Raises Refused for a backup whose last verification found it damaged."""
+    for words in found_damaged(proof):
+        raise Refused(
+            f"backup {backup.id} of {backup.server} is not restored: {words}",
+            hint="Where it was mended, `barmanctl verify-backup` says so. --accept-damage "
+            "restores it as it is.",
+        )
 
 
 def _folder(file: str, config_file: str | None) -> Path | None:

@@ -88,6 +88,8 @@ def restored(
     target = Target.IMMEDIATE if request.target_immediate else Target.END_OF_WAL
     if not Path(request.destination).is_absolute():
         raise UsageError(f"the destination must be an absolute path: {request.destination!r}")
+    if not request.accept_damage:
+        kit.restore.demand_sound(backup)
     plan = kit.restore.plan(backup, Path(request.destination), target, request.tablespaces)
     for words in kit.restore.warnings(plan):
         yield WarningNote(server=kit.name, message=words)

@@ -177,7 +177,7 @@ class Schedule:
         return [_Due(line, due, before, judged(late, wanted.grace, is_first=before == due))]
 
     def _miss(self, server: str, each: _Due, now: datetime) -> None:
-        why = "nobody rang when it was due, and that is longer ago than backup_schedule_grace"
+        why = "it was due longer ago than backup_schedule_grace"
         self._runs.add(_noted(server, each.line.key, now, Outcome.MISSED, due=each.due, why=why))
         self._tell_of("schedule missed", server, each, why)
 

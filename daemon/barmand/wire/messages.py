@@ -395,7 +395,10 @@ class RestoredReply(Reply, frozen=True, kw_only=True):
 
 
 class Restore(Request, frozen=True, kw_only=True):
-    """`tablespaces` maps a tablespace's name to the folder that it shall have."""
+    """`tablespaces` maps a tablespace's name to the folder that it shall have.
+
+    A backup that a verification found damaged is refused, unless `accept_damage`.
+    """
 
     method = "restore"
     result = RestoredReply
@@ -403,6 +406,7 @@ class Restore(Request, frozen=True, kw_only=True):
     backup: BackupWord
     destination: Annotated[str, Meta(min_length=1, max_length=4096)]
     target_immediate: bool = False
+    accept_damage: bool = False
     tablespaces: dict[str, str] = field(default_factory=dict)
 
 
