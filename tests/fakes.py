@@ -57,6 +57,7 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.space_health import SpaceHealth
 from barmand.operations.taking_in import WORKERS, TakeIn
 from barmand.operations.wal_health import WalHealth
@@ -662,6 +663,15 @@ def bench_over(
             counts=counts,
             proofs=catalog.proofs,
             limits=BackupLimits(redundancy=minimum_redundancy),
+            now=clock,
+        ),
+        schedule_health=ScheduleHealth(
+            server="main",
+            lines=(),
+            runs=catalog.schedule_runs,
+            backups=catalog.backups,
+            counts=counts,
+            latest_ready=lambda *_: None,
             now=clock,
         ),
         space_health=SpaceHealth(

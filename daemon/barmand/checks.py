@@ -3,15 +3,18 @@
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.memory import Catalog
 from barmand.fittings import layout_of, postgres_of, primary_of, receiver_of, wal_server_of
+from barmand.model.calendar import ScheduleLine
 from barmand.model.order import Reuse
 from barmand.operations.backup_health import BackupHealth, BackupLimits
 from barmand.operations.check import Check, Limits
 from barmand.operations.hook_health import HookHealth
 from barmand.operations.inquiry import Lines
 from barmand.operations.ports import Method
+from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.space_health import SpaceHealth
 from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now
+from barmand.service.due_times import latest_ready
 from barmand.service.receivers import Receivers
 from barmand.service.views import receiving_words
 from barmand.settings.schema import ServerSettings
@@ -69,6 +72,15 @@ def check_of(
             ),
             now=local_now,
         ),
+        schedule_health=ScheduleHealth(
+            server=server.name,
+            lines=_lines_of(server),
+            runs=catalog.schedule_runs,
+            backups=catalog.backups,
+            counts=counts,
+            latest_ready=latest_ready,
+            now=local_now,
+        ),
         space_health=SpaceHealth(
             server=server.name,
             layout=layout,
@@ -82,3 +94,9 @@ def check_of(
         seconds=server.check_timeout,
         now=local_now,
     )
+
+
+def _lines_of(server: ServerSettings) -> tuple[ScheduleLine, ...]:
+    """An inactive server's schedule rests."""
+    lines = server.backup_schedule if server.active else None
+    return tuple(line.of(server.name) for line in lines or ())

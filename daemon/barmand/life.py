@@ -19,7 +19,7 @@ from barmand.model.backup import ACTIVE, Backup
 from barmand.model.errors import Failure
 from barmand.operations.state_health import StateHealth
 from barmand.outside.clock import WallClock, local_now
-from barmand.service import journal, systemd, timed_backups
+from barmand.service import journal, lost_backups, systemd, timed_backups
 from barmand.service.alone import alone
 from barmand.service.checking import Checking
 from barmand.service.chore_table import SERVER_CHORES
@@ -44,7 +44,6 @@ from barmand.settings.schema import Settings
 from barmand.storage.lock import StateLock
 from barmand.wiring import (
     Builder,
-    at_next_start,
     demand_grammar,
     limits_of,
     rights_of,
@@ -232,16 +231,16 @@ class Daemon:
             self._runner.ring(f"watch {name}", partial(self._watcher.renew, name))
 
     def _fail_lost(self) -> None:
-        for backup in self._desk.lost():
-            self._runner.ring(f"lost {backup.server}", partial(self._desk.fail_lost, backup))
+        for backup in lost_backups.lost(self._desk):
+            fail = partial(lost_backups.fail, self._desk, backup)
+            self._runner.ring(f"lost {backup.server}", fail)
         self._let_go()
 
     def _let_go(self) -> None:
         """Servers that the settings have no more, once their last backup has ended."""
         with self._reloading:
             house = self._desk.house
-            unfinished = self._builder.unfinished
-            leaving = {name: kit for name, kit in house.leaving.items() if unfinished(name)}
+            leaving = {n: kit for n, kit in house.leaving.items() if self._builder.unfinished(n)}
             for name in house.leaving.keys() - leaving.keys():
                 log.info("server has left: its backups have ended", server=name)
             if len(leaving) < len(house.leaving):
@@ -269,9 +268,8 @@ class Daemon:
         try:
             settings = read(self._settings.path)
             demand_grammar(settings)
-            house = self._builder.next_house(self._desk.house, self._read, settings)
-            later = at_next_start(self._settings.daemon, settings.daemon)
-            house = replace(house, warnings=[*house.warnings, *later])
+            began_with = self._settings.daemon
+            house = self._builder.next_house(self._desk.house, self._read, settings, began_with)
             known = self._desk.house.kits
             self._see_to_ground((house.kits[n] for n in house.kits.keys() - known), rebuild)
             self._desk.house, self._read = house, settings

@@ -59,7 +59,9 @@ class Builder:
             warnings=[str(warning) for warning in settings.warnings],
         )
 
-    def next_house(self, old: House, before: Settings, after: Settings) -> House:
+    def next_house(
+        self, old: House, before: Settings, after: Settings, began_with: DaemonSettings
+    ) -> House:
         """After a reload: what is not served any more is served until its backups have ended."""
         house = self.house(after)
         gone = [name for name in old.served if name not in house.served]
@@ -71,6 +73,7 @@ class Builder:
         )
         return replace(
             house,
+            warnings=[*house.warnings, *at_next_start(began_with, after.daemon)],
             leaving={name: old.served[name] for name in unfinished},
             changes=replace(changes, servers=servers),
         )
@@ -140,8 +143,15 @@ def _server_change(name: str, before: Settings, after: Settings) -> ServerChange
         return ServerChange(name, Became.BACK)
     if name not in before.servers:
         return ServerChange(name, Became.ADDED)
-    options = _option_changes(before.servers[name], after.servers[name])
+    options = _server_options(before.servers[name], after.servers[name])
     return ServerChange(name, Became.CHANGED, options) if options else None
+
+
+def _server_options(before: ServerSettings, after: ServerSettings) -> tuple[OptionChange, ...]:
+    """A streaming_conninfo that is conninfo's by default is not told again."""
+    follows = all(each.streaming_conninfo == each.conninfo for each in (before, after))
+    changes = _option_changes(before, after)
+    return tuple(each for each in changes if not (follows and each.option == "streaming_conninfo"))
 
 
 def _option_changes(
@@ -159,7 +169,7 @@ def _option_changes(
 def _option_change(option: str, old: object, new: object, *, is_late: bool) -> OptionChange:
     before, after = _words(old), _words(new)
     if before == after:
-        after = f"{after} (its secret changed)"
+        after = "the same with another secret"
     return OptionChange(option, before, after, is_late)
 
 

@@ -226,7 +226,9 @@ class Works:
             ),
             restore=self._restore(forbidden),
             check=check,
-            restart=Restart(self._catalog.backups, self._record, archive, delete),
+            restart=Restart(
+                self._catalog.backups, self._record, archive, delete, self._bells.delete_alone
+            ),
             rebuild=self._rebuild(),
             accounts=Accounts(
                 self._name,

@@ -94,8 +94,13 @@ def done(daemon: Daemon, *servers: str, **params: object) -> Json:
     result = ask(daemon, "backup", servers=list(servers or ("main",)), follow="done", **params)
     assert result["exit_code"] == 0, result
     assert [view["status"] for view in result["backups"]] == ["DONE"] * len(result["backups"])
-    view: Json = result["backups"][-1]
-    return view
+    return judged(daemon, result["backups"][-1])
+
+
+def judged(daemon: Daemon, view: Json) -> Json:
+    """As it is shown: while a backup is followed it is not judged whether it stays."""
+    shown = show(daemon, view["backup_id"], view["server"])
+    return view | {key: shown[key] for key in ("retention", "retention_why")}
 
 
 # ------------------------------------------------------------------------------ following backups

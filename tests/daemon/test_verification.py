@@ -32,6 +32,9 @@ def verified(daemon: Daemon) -> Any:
 def test_what_is_found_is_told_remembered_and_an_alarm(kept: Daemon, home: Path) -> None:
     told = kept.ctl("verify-backup", "main", "last").stdout
     assert ": whole, " in told
+    refused = kept.ctl("generate-manifest", "main", "last", check=False)
+    assert refused.returncode == 4
+    assert "has a manifest" in refused.stderr
     kept.expects("backup found damaged")
     (pages,) = home.glob("base/*/data/base/1/1259")
     with damaged(pages, "flipped"):
@@ -114,12 +117,3 @@ def test_no_secret_is_in_what_is_told(kept: Daemon) -> None:
     facts = json.loads(told[3])["servers"][0]["facts"]
     assert facts["postgres_version"] >= 130_000
     assert facts["role"] == "postgres"
-
-
-def test_a_manifest_is_made_once(kept: Daemon, home: Path) -> None:
-    (manifest,) = home.glob("base/*/data/backup_manifest")
-    refused = kept.ctl("generate-manifest", "main", "last", check=False)
-    assert refused.returncode == 4
-    assert "has a manifest" in refused.stderr
-    assert ask(kept, "show-backup", server="main", backup="last")
-    assert manifest.exists()

@@ -233,6 +233,40 @@ def test_a_stop_ends_it_between_two_and_within_one(two: Bench) -> None:
     assert two.events("backup not expired") == []
 
 
+def test_a_deletion_that_the_disk_refused_is_taken_up_by_the_next_pass(two: Bench) -> None:
+    first, *_ = three(two)
+    # A folder in the place of a file of ours: not to be unlinked.
+    two.layout.card(first.id).unlink()
+    two.layout.card(first.id).mkdir()
+    assert two.pass_retention() == 0
+    assert two.now(first).status is Status.DELETING
+    (told,) = two.events("backup not expired")
+    assert told.facts["code"] == "StorageFailed"
+    two.pass_retention()
+    assert len(two.events("backup not expired")) == 1
+    two.layout.card(first.id).rmdir()
+    two.pass_retention()
+    assert first.id not in ids(two)
+
+
+def test_a_deletion_that_somebody_is_at_is_left_to_him(two: Bench) -> None:
+    first, *_ = three(two)
+    two.pass_retention(Stop(after=2))
+    assert two.now(first).status is Status.DELETING
+
+    def busy(_backup: Backup, _deletion: Callable[[], int]) -> int:
+        raise Refused("a delete of it is under way")
+
+    bench = replace(two, expire=replace(two.expire, alone=busy))
+    bench.pass_retention()
+    assert two.now(first).status is Status.DELETING
+    assert two.events("backup not expired") == []
+    replace(two.restart, alone=busy).go_on("main", stop=Stop())
+    assert two.now(first).status is Status.DELETING
+    two.pass_retention()
+    assert first.id not in ids(two)
+
+
 def test_settings_that_were_read_again_end_the_pass(two: Bench) -> None:
     three(two)
     assert two.expire.run(stop=Stop(), is_current=lambda: False) == 0

@@ -13,6 +13,7 @@ from barmand.catalog.hook_runs import HookRuns
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import Backup, Status
 from barmand.model.errors import Failure, NotFound, Refused, Stopped, StorageFailed, ToolFailed
+from barmand.model.finding import Level
 from barmand.model.hook import Outcome
 from barmand.model.order import Order
 from barmand.model.packing import Packer, packing_of
@@ -674,9 +675,8 @@ def test_hooks_run_though_the_state_file_takes_nothing(
     assert bench.scripts.commands == ALL_OF_BACKUP
 
 
-def names(bench: Bench) -> set[str]:
-    found = {each.name for each in bench.check.report(Stop()) if not each.is_ok}
-    return {name for name in found if name.endswith("_script")}
+def names(bench: Bench, level: Level = Level.FAILED) -> set[str]:
+    return {each.name for each in bench.check.report(Stop()) if each.level is level}
 
 
 def test_the_check_tells_of_hooks_that_hold_wal_back_or_cannot_be_run(make: Make) -> None:
@@ -691,8 +691,9 @@ def test_the_check_tells_of_hooks_that_hold_wal_back_or_cannot_be_run(make: Make
     assert "WAL is held back" in str(bench.check.report(Stop()))
     bench.pass_wal()
     assert names(bench) == set()
-    bench.scripts.doubts["pre_archive_script"] = "there is no file"
-    assert names(bench) == {"pre_archive_script"}
+    bench.scripts.doubts = dict.fromkeys(OF_ARCHIVE, "there is no file")
+    assert names(bench) == {"pre_archive_retry_script"}
+    assert names(bench, Level.WARNING) == {"pre_archive_script", "post_archive_script"}
 
 
 def test_the_check_takes_a_file_that_is_to_stay_for_meant_so(make: Make) -> None:
@@ -701,11 +702,11 @@ def test_the_check_takes_a_file_that_is_to_stay_for_meant_so(make: Make) -> None
     first = bench.catalog.backups.of_server("main")[0]
     bench.scripts.codes["pre_wal_delete_retry_script"] = [63]
     bench.delete.run(first, actor="tester", stop=Stop())
-    assert names(bench) == set()
+    assert names(bench) | names(bench, Level.WARNING) == set()
     assert bench.events("hook kept wal_delete from beginning") == []
     bench.scripts.codes["pre_wal_delete_retry_script"] = [127]
     bench.prune.run(stop=Stop())
-    assert names(bench) == {"pre_wal_delete_retry_script"}
+    assert names(bench, Level.WARNING) == {"pre_wal_delete_retry_script"}
 
 
 def test_retention_asks_the_hook_before_each_deletion_and_again_the_next_time(

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -189,7 +190,8 @@ def test_facts_that_are_gone_are_named(kept: Keeper) -> None:
         one.assert_named(path)
 
 
-def test_the_damage_is_remembered_and_a_restore_warns(each: Kept, tmp_path: Path) -> None:
+def test_the_damage_is_remembered_and_a_restore_warns(kept: Keeper, tmp_path: Path) -> None:
+    each = kept["plain"]
     info = each.bench.layout.info(each.backup.id)
     with damaged(info, "extended"):
         each.verify()
@@ -208,8 +210,9 @@ def test_the_damage_is_remembered_and_a_restore_warns(each: Kept, tmp_path: Path
 PLAIN = ("plain", "files", "bare")
 
 
-@pytest.mark.parametrize("how", DAMAGES)
-@pytest.mark.parametrize("kind", PLAIN)
+@pytest.mark.parametrize(
+    ("kind", "how"), [*product(("plain", "bare"), DAMAGES), ("files", "flipped")]
+)
 def test_a_damaged_file_is_named(kept: Keeper, kind: str, how: str) -> None:
     one = kept[kind]
     with damaged(table(one), how) as path:

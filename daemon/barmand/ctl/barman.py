@@ -101,7 +101,6 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--test": "`barmanctl ping` tells whether barmand answers.",
     },
     "diagnose": {"--show-config-source": "The settings in force are in it, by server."},
-    "check": {"--nagios": "The exit code is 0 or 5; `-f json` has each finding."},
 }
 _OF_PROGRAM = {
     **dict.fromkeys(

@@ -6,12 +6,13 @@ cannot go is told, and does not stop the rest.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from barmand.catalog.backups import Backups
 from barmand.catalog.events import Events
-from barmand.model.backup import Backup
+from barmand.model.backup import Backup, Status
 from barmand.model.errors import Failure, NotFound, Refused, Stopped
 from barmand.model.event import Event
 from barmand.model.judge import in_order
@@ -43,6 +44,7 @@ class Expire:
         """One pass: how many backups went. It ends early when its settings are `is_current` no
         more, and when it is stopped.
         """
+        self._finish_deletions(stop)
         why = self.judging.hindrance(remembers=True)
         going = in_order(self.judging.verdicts())
         # PostgreSQL is asked only if something would go: most passes find nothing.
@@ -61,6 +63,18 @@ class Expire:
                 break
             gone += self._expire(verdict.backup, stop, is_current)
         return gone
+
+    def _finish_deletions(self, stop: Stop) -> None:
+        """Those that began, whoever asked for them, and could not go on: the disk refused, say."""
+        for backup in self.backups.of_server(self.server):
+            if backup.status is not Status.DELETING or stop.is_set():
+                continue
+            try:
+                self.alone(backup, partial(self.delete.run, backup, actor=ACTOR, stop=stop))
+            except (Refused, Stopped, NotFound):
+                continue  # somebody is at it, or was
+            except Failure as failure:
+                self._tell_left(backup, failure)
 
     def _expire(self, backup: Backup, stop: Stop, is_current: Callable[[], bool]) -> int:
         def still(backup: Backup) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from barmand.catalog.hook_runs import HookRun
-from barmand.model.finding import Finding, failed
+from barmand.model.finding import Finding, failed, warned
 from barmand.model.hook import AGREED, HOOKS, Hook, HookEvent, Outcome
 from barmand.operations.hook_runner import HookRunner
 
@@ -23,7 +23,9 @@ class HookHealth:
         for hook, command in self.runner.commands.items():
             doubt = self.runner.program.doubt(command)
             if doubt is not None:
-                yield failed(hook.option, doubt)
+                # Without a retry hook's word the event never begins; another one changes nothing.
+                judge = failed if hook.can_forbid else warned
+                yield judge(hook.option, doubt)
         for option, what in _HOLDING.items():
             run = self._holding(HOOKS[option])
             if run is not None:
@@ -31,7 +33,8 @@ class HookHealth:
                     f"{what}: of {run.subject} it said no ({run.words}); "
                     f"`barmanctl hook runs {run.server} {option}`"
                 )
-                yield failed(option, hint)
+                holds_wal = HOOKS[option].event is HookEvent.ARCHIVE
+                yield failed(option, hint) if holds_wal else warned(option, hint)
 
     def _holding(self, hook: Hook) -> HookRun | None:
         """Its last run, if that did not agree; that single files are to stay may be meant so."""

@@ -1,11 +1,15 @@
 """What each unfinished backup becomes after a restart."""
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from barmand.catalog.backups import Backups
 from barmand.model.backup import ACTIVE, Backup, Reason, Status
+from barmand.model.errors import Refused
 from barmand.operations.archive import Archive
 from barmand.operations.delete import Delete
 from barmand.operations.ports import Stop
@@ -20,12 +24,19 @@ INTERRUPTED = Reason(
 )
 
 
+def at_once(_backup: Backup, deletion: Callable[[], int]) -> int:
+    """Where nobody else deletes."""
+    return deletion()
+
+
 @dataclass(frozen=True, slots=True)
 class Restart:
     backups: Backups
     record: Record
     archive: Archive
     delete: Delete
+    alone: Callable[[Backup, Callable[[], int]], int] = at_once
+    """Do it, unless somebody is deleting this backup already: then Refused."""
 
     def fail_if_active(self, backup: Backup) -> None:
         """Unless that was seen to meanwhile."""
@@ -44,4 +55,5 @@ class Restart:
         self.archive.heal()
         for backup in self.backups.of_server(server):
             if backup.status is Status.DELETING:
-                self.delete.go_on(backup, stop=stop)
+                with suppress(Refused):  # a reload: somebody is at it
+                    self.alone(backup, partial(self.delete.go_on, backup, stop=stop))

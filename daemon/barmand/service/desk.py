@@ -16,7 +16,6 @@ from barmand.model.backup import ACTIVE, Backup, Reason, Status
 from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
 from barmand.model.naming import find, valid_name
 from barmand.model.order import Wish
-from barmand.operations.restart import INTERRUPTED
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
@@ -153,7 +152,7 @@ class Desk:
                 now=local_now(),
                 shares_name=shares_name,
             )
-            return backup, self.runner.enlist(_key(backup))
+            return backup, self.runner.enlist(key_of(backup))
 
     def begin(
         self, queued: Sequence[tuple[Kit, Backup, Job]], wish: Wish, request: str | None = None
@@ -166,24 +165,6 @@ class Desk:
                 host=kit.host,
                 request=request or f"{queued[0][1].server} {queued[0][1].id}",
             )
-
-    def lost(self) -> list[Backup]:
-        """Active backups of whom nobody works: the last write of one met a full disk, say."""
-        with self.queueing:
-            return [
-                backup
-                for backup in self.catalog.backups.in_status(*ACTIVE)
-                if not self.runner.has(_key(backup))
-            ]
-
-    def fail_lost(self, backup: Backup) -> None:
-        """It must not stay active. It takes as long as the server's disk does."""
-        kit = self.house.leaving.get(backup.server) or self.house.kits.get(backup.server)
-        if kit is not None:
-            kit.restart.fail_if_active(backup)
-        else:  # its server is configured no more, and nobody knows its directories
-            failed = backup.failed(local_now(), INTERRUPTED)
-            self.catalog.backups.move(backup, failed, now=local_now())
 
     # -------------------------------------------------------------------------------- one request
     def _backup(self, request: StartBackup, who: str) -> Answer:
@@ -254,10 +235,10 @@ class Desk:
                 key = Key(deed, backup.server, backup.id)
                 if self.runner.has(key):
                     return backup, key
-            return backup, _key(backup)
+            return backup, key_of(backup)
         for backup in self.catalog.backups.of_server(request.server):
             if backup.status in ACTIVE:
-                return backup, _key(backup)
+                return backup, key_of(backup)
         raise NotFound(f"server {request.server} has no backup under way")
 
     def _check_backup(self, request: CheckBackup) -> Reply:
@@ -297,7 +278,7 @@ def _verdict(view: BackupView) -> int:
     return 0 if is_safe else CheckFailed.exit_code
 
 
-def _key(backup: Backup) -> Key:
+def key_of(backup: Backup) -> Key:
     return Key("backup", backup.server, backup.id)
 
 

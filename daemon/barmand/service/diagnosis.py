@@ -21,6 +21,7 @@ CHECK_SECONDS = 60.0
 MOST_CHARACTERS = 4000
 MOST_ITEMS = 200
 """Of any list."""
+_HOOKS = 10
 _BACKUPS, _EVENTS = 600, 3000
 """Of all servers together; each gets its share, and never fewer than these:"""
 _LEAST_BACKUPS, _LEAST_EVENTS = 3, 15
@@ -115,6 +116,12 @@ class Diagnosis:
             ][:most_backups],
             "held": sorted(catalog.holds.of_server(name)),
             "schedule_last_run": None if last_run is None else _plain_fields(last_run),
+            "chores": [
+                _plain_fields(run)
+                for (_, server), run in catalog.chore_runs.all().items()
+                if server == name
+            ],
+            "hooks": [_plain_fields(run) for run in catalog.hook_runs.latest(name, None, _HOOKS)],
             "disks": _disks(kit) if kit else None,
             "events": [_told_event(each) for each in catalog.events.latest(name, most_events)],
         }
