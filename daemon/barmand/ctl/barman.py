@@ -106,7 +106,6 @@ _OF_PROGRAM = {
     **dict.fromkeys(
         ("-c", "--config"), "The daemon reads the settings; `--socket` says which daemon to ask."
     ),
-    **dict.fromkeys(("-q", "--quiet"), "Send it away: `>/dev/null`. Failures go to stderr."),
     **dict.fromkeys(
         ("-d", "--debug", "--log-level"), "`log_level` in the settings is the daemon's."
     ),
