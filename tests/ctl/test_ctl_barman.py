@@ -49,8 +49,6 @@ def test_the_aliases_lead_to_commands() -> None:
         ("diagnose --show-config-source", "diagnose --show-config-source"),
         ("get-wal -z main 000000010000000000000001", "get-wal -z"),
         ("-c /etc/barman.conf check all", "-c"),
-        ("-q backup main", "-q"),
-        ("backup main --quiet", "backup --quiet"),
         ("--log-level DEBUG status", "--log-level"),
     ],
 )

@@ -35,6 +35,20 @@ def test_a_ping_is_answered_in_words_and_in_json() -> None:
     }
 
 
+@pytest.mark.parametrize("argv", [["-q", "ping"], ["ping", "--quiet", "-f", "json"]])
+def test_a_quiet_success_says_nothing(argv: list[str]) -> None:
+    """As Barman's crontab line has it: `barman -q cron`."""
+    with FakeDaemon(pong) as daemon:
+        done = barmanctl(daemon.path, *argv)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_quiet_failure_is_told(tmp_path: Path) -> None:
+    done = barmanctl(tmp_path / "nobody", "-q", "ping")
+    assert (done.returncode, done.stdout) == (10, "")
+    assert "no barmand at" in done.stderr
+
+
 def test_a_ping_loads_nothing_that_is_slow() -> None:
     imports = f"import sys, {LIGHT}; print(*sys.modules, file=sys.stderr)"
     ping = f"{PING}; import sys; print(*sys.modules, file=sys.stderr)"

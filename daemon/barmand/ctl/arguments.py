@@ -55,7 +55,10 @@ class _Parser(argparse.ArgumentParser):
 def parse(argv: Sequence[str]) -> Asked | None:
     """None when there is no command at all. Raises UsageError; SystemExit(0) after --help."""
     options = argparse.Namespace(
-        socket=os.environ.get("BARMAND_SOCKET") or DEFAULT_SOCKET, format=FORMATS[0], words=None
+        socket=os.environ.get("BARMAND_SOCKET") or DEFAULT_SOCKET,
+        format=FORMATS[0],
+        quiet=False,
+        words=None,
     )
     program, decoded = _program_parser(), _decoded(argv)
     try:
@@ -128,6 +131,13 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         default=argparse.SUPPRESS,
         help=f"the daemon's socket; else $BARMAND_SOCKET; else {DEFAULT_SOCKET}",
+    )
+    parser.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="say nothing but what went wrong",
     )
     _add_format(parser)
 

@@ -24,4 +24,5 @@ class Asked:
         self.params = params
         self.format: str = options.format
         self.socket: str = options.socket
+        self.is_quiet: bool = options.quiet
         self.options = options

@@ -101,13 +101,11 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--test": "`barmanctl ping` tells whether barmand answers.",
     },
     "diagnose": {"--show-config-source": "The settings in force are in it, by server."},
-    "check": {"--nagios": "The exit code is 0 or 5; `-f json` has each finding."},
 }
 _OF_PROGRAM = {
     **dict.fromkeys(
         ("-c", "--config"), "The daemon reads the settings; `--socket` says which daemon to ask."
     ),
-    **dict.fromkeys(("-q", "--quiet"), "Send it away: `>/dev/null`. Failures go to stderr."),
     **dict.fromkeys(
         ("-d", "--debug", "--log-level"), "`log_level` in the settings is the daemon's."
     ),

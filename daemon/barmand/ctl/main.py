@@ -67,6 +67,8 @@ def _answer(asked: Asked) -> int:
     from barmand.ctl.connection import Connection  # noqa: PLC0415 - a quick command shows nothing
     from barmand.ctl.render import view  # noqa: PLC0415 - a quick command shows nothing
 
+    if asked.is_quiet:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - lives as long as we do
     shown = view(asked)
     try:
         with Connection(asked.socket) as connection:

@@ -39,5 +39,10 @@ def _server(change: Message) -> list[str]:
 
 def _option(change: Message) -> str:
     later = " (from the next start on)" if change["counts_from_next_start"] else ""
-    before, after = change["before"] or "(none)", change["after"] or "(none)"
+    before, after = _in_line(change["before"]), _in_line(change["after"])
     return f"{change['option']}: {before} -> {after}{later}"
+
+
+def _in_line(value: str | None) -> str:
+    """A value of several lines (schedules) is told in one."""
+    return "; ".join(line.strip() for line in (value or "(none)").splitlines() if line.strip())

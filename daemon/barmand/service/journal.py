@@ -23,6 +23,7 @@ MESSAGE_IDS = {
     "WAL streaming interrupted": "70df939d621e4d499f1ea4f560e08bfe",
     "hook keeps an event from beginning": "0dde5d8b48174c71a28e5fa51ac1aab2",
     "settings not changed": "ac44e29813b34311899c318ad0cd63bd",
+    "check FAILED": "83b60970aa984bd7aea9e05112ca415e",
 }
 """What systemd/barmand.catalog explains to a reader of `journalctl -x`, by the event's phrase."""
 
