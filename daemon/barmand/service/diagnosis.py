@@ -51,7 +51,10 @@ class Diagnosis:
                 name: self._server(name, about[name], found.get(name), len(names)) for name in names
             },
         }
-        secrets = frozenset().union(*(kit.secrets for kit in self.house.kits.values()))
+        house = self.house
+        secrets = frozenset().union(
+            *(kit.secrets for kit in (*house.kits.values(), *house.leaving.values()))
+        )
         return dict(hidden(_cut(told), secrets))
 
     def _daemon(self, daemon: dict[str, Any]) -> dict[str, Any]:

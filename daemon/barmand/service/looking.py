@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import NotFound, StorageFailed, UsageError
+from barmand.model.errors import StorageFailed, UsageError
 from barmand.model.hook import GOOD
 from barmand.model.naming import find
 from barmand.model.progress import Progress
@@ -16,10 +16,11 @@ from barmand.model.retention import Keep
 from barmand.model.verdict import Verdict
 from barmand.outside.clock import local_now
 from barmand.service.hook_views import running, troubles
-from barmand.service.house import House, Kit
+from barmand.service.house import House, Kit, unknown
+from barmand.service.job import Key
 from barmand.service.live_facts import live_facts
 from barmand.service.receivers import Receivers
-from barmand.service.runner import Key, Runner
+from barmand.service.runner import Runner
 from barmand.service.views import KnownWal, Standing, backup_view, gap_view, receiver_view
 from barmand.storage.keep_marks import keep_of
 from barmand.wire.messages import (
@@ -117,10 +118,7 @@ class Looking:
         known = self._all_names(house)
         for server in servers:
             if server not in known:
-                raise NotFound(
-                    f"no server {server!r} is configured",
-                    hint="`barmanctl list-servers` names them.",
-                )
+                raise unknown(server)
 
     def view(self, backup: Backup, house: House) -> BackupView:
         verdict = verdicts_known(backup.server, house).get(backup.id)
@@ -184,7 +182,7 @@ class Looking:
     def _server_status(self, server: str, house: House) -> ServerStatus:
         view = _server_view(server, house)
         backups = self.catalog.backups.of_server(server)
-        kit = house.leaving.get(server) or house.kits.get(server)
+        kit = house.find(server)
         last_wal = self.catalog.wal_runs.last_archived(server)
         active = [backup for backup in backups if backup.status in ACTIVE]
         usable = [b for b in backups if b.status in (Status.DONE, Status.WAITING_FOR_WALS)]
@@ -259,7 +257,7 @@ def _ids(backups: Sequence[Backup], status: Status) -> list[str]:
 
 
 def _server_view(server: str, house: House) -> ServerView:
-    kit: Kit | None = house.leaving.get(server) or house.kits.get(server)
+    kit = house.find(server)
     state = "unconfigured"
     if server in house.leaving:
         state = "leaving"
