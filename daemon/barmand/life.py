@@ -152,7 +152,9 @@ class Daemon:
             systemd.stopping()
             log.info("barmand stops")
         log.info("barmand has stopped")
-        return not any(each.has_left_work_behind for each in (self._runner, self._receivers))
+        return not any(
+            each.has_left_work_behind for each in (self._runner, self._receivers, self._control)
+        )
 
     # ------------------------------------------------------------------------------------ start
     def _settle(self, kits: Iterable[Kit]) -> None:

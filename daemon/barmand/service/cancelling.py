@@ -11,10 +11,9 @@ from barmand.model.errors import NotFound, Refused, Stopped
 from barmand.model.naming import find
 from barmand.service.house import House
 from barmand.service.job import Key, key_of
-from barmand.service.looking import keep_known
+from barmand.service.looking import Looking
 from barmand.service.proof_desk import MANIFEST, VERIFICATION
 from barmand.service.runner import Runner
-from barmand.service.views import Standing, backup_view
 from barmand.wire.messages import BackupReply, Cancel, Reply
 
 log = structlog.get_logger()
@@ -29,6 +28,7 @@ class Cancelling:
     catalog: Catalog
     runner: Runner
     queueing: AbstractContextManager[object]
+    looking: Looking
     house: House
 
     def cancel(self, request: Cancel, who: str) -> Reply:
@@ -36,9 +36,8 @@ class Cancelling:
         self.house.known_kit(request.server)
         backup, key = self._meant(request)
         self.end(key, f"cancelled by {who}", who)
-        backup = self._left_of(backup)
-        standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
-        return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
+        view = self.looking.view(self._left_of(backup), self.house, self.runner.progress(key))
+        return BackupReply(backup=view)
 
     def end(self, key: Key, reason: str, who: str) -> bool:
         """Stop a job and wait a while for its end: has it come? Raises Refused."""

@@ -186,7 +186,7 @@ class Desk:
 
     @property
     def _cancelling(self) -> Cancelling:
-        return Cancelling(self.catalog, self.runner, self.queueing, self.house)
+        return Cancelling(self.catalog, self.runner, self.queueing, self.looking, self.house)
 
     def _check_backup(self, request: CheckBackup) -> Reply:
         kit = self.house.known_kit(request.server)

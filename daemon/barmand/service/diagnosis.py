@@ -125,7 +125,7 @@ class Diagnosis:
                 if server == name
             ],
             "hooks": [_plain_fields(run) for run in catalog.hook_runs.latest(name, None, _HOOKS)],
-            "disks": _disks(kit) if kit else None,
+            "disks": self.looking.glances.at(name, lambda: _disks(kit)) if kit else None,
             "events": [_told_event(each) for each in catalog.events.latest(name, most_events)],
         }
 
