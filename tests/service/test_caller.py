@@ -105,7 +105,7 @@ def open_here(path: Path) -> int:
     count = 0
     for link in list(Path("/proc/self/fd").iterdir()):
         with contextlib.suppress(FileNotFoundError):  # closed at this very moment
-            count += os.readlink(link) == str(path)
+            count += str(link.readlink()) == str(path)
     return count
 
 
