@@ -696,11 +696,13 @@ def test_an_answer_that_never_comes_does_not_keep_the_daemon_from_its_end(
     control.start()
     with contextlib.ExitStack() as clients:
         bench = Bench(folder / "ctl", desk, control, clients)
-        bench.connect().request("show-backup", server="patient", backup="last")
+        client = bench.connect()
+        client.request("show-backup", server="patient", backup="last")
         assert desk.waiting.wait(PATIENCE)
         with capture_logs() as logs:
             control.stop()
         assert control.has_left_work_behind
         assert "callers are not answered, and left behind" in [line["event"] for line in logs]
         desk.let_go.set()
-        assert desk.ended.wait(PATIENCE)
+        assert "result" in client.read()
+        assert_closed(client)

@@ -98,8 +98,8 @@ class Control:
         self._pool.shutdown(wait=False, cancel_futures=True)
         _, hanging = wait(list(self._answering), END_SECONDS)
         if hanging:  # at a disk that does not answer, say
-            log.error("callers are not answered, and left behind", count=len(hanging))
             self.has_left_work_behind = True
+            log.error("callers are not answered, and left behind", count=len(hanging))
         for caller in [*self._idle, *self._returned, *self._queued]:
             caller.close()
         self._listener.close()
@@ -224,6 +224,8 @@ class Control:
             self._returned.append(caller)
             if not self._is_stopping:
                 os.eventfd_write(self._bell, 1)
+            elif self.has_left_work_behind:  # nobody looks after it any more
+                caller.close()
 
     def _say_and_close(self, caller: Caller, line: bytes) -> None:
         self._queued.pop(caller)
