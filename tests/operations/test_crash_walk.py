@@ -449,6 +449,7 @@ def test_a_death_at_any_step_with_hooks(world: World, prepare: Story, story: Sto
     walk(world, live_on_disk, least=2)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @each_story
 @pytest.mark.parametrize("kind", [Fate, Refusal], ids=["a death", "a refusal"])
 def test_trouble_at_any_step_on_the_disk(
