@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import alembic.command
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import exc, text
+from sqlalchemy import Connection, create_engine, exc, text
 
 import barmand
-from barmand.catalog.database import Database, Doorbell, migrations_folder, open_database
+from barmand.catalog.database import Database, Doorbell, open_database
 from barmand.catalog.memory import Catalog, open_catalog
+from barmand.catalog.revisions import migrations_folder
 from barmand.catalog.rows import metadata
 from barmand.model.errors import StorageFailed
 from barmand.model.event import Event
@@ -43,6 +46,34 @@ def test_a_new_file_has_the_tables_that_the_code_names(catalog: Catalog) -> None
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert context.get_current_revision() == HEAD
         assert compare_metadata(context, metadata) == []
+
+
+@pytest.mark.parametrize("old", [f"{number:04}" for number in range(1, int(HEAD))])
+def test_a_file_of_each_earlier_version_gets_these_tables_too(state_file: Path, old: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    with create_engine(f"sqlite:///{state_file}").begin() as connection:
+        config.attributes["connection"] = connection
+        alembic.command.upgrade(config, old)
+    assert revision(state_file) == old
+    with closing(open_catalog(state_file)) as catalog, catalog.database.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert context.get_current_revision() == HEAD
+        assert compare_metadata(context, metadata) == []
+        migrated = indexes(connection)
+    with (
+        closing(open_catalog(state_file.with_name("new.db"))) as catalog,
+        catalog.database.reading() as connection,
+    ):
+        assert indexes(connection) == migrated
+
+
+def indexes(connection: Connection) -> list[tuple[str, str]]:
+    """With their conditions, at which compare_metadata does not look."""
+    found = connection.execute(
+        text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOTNULL ORDER BY 1")
+    )
+    return [(row.name, " ".join(row.sql.split())) for row in found]
 
 
 def test_the_unique_index_of_active_backups_is_partial(catalog: Catalog) -> None:
@@ -191,9 +222,9 @@ def later_version(folder: Path) -> Callable[[str], LaterVersion]:
         shutil.copytree(
             migrations_folder(), package / "migrations", dirs_exist_ok=True, ignore=ignored
         )
-        (package / "migrations/versions/later_one.py").write_text(
+        (package / "migrations/versions/0999_later.py").write_text(
             "from alembic import op\n"
-            f"revision = 'later'\ndown_revision = {HEAD!r}\n"
+            f"revision = '0999'\ndown_revision = {HEAD!r}\n"
             f"def upgrade():\n    {upgrade}\n"
         )
         return LaterVersion(home)
@@ -221,7 +252,7 @@ def test_a_migration_keeps_a_copy_of_the_old_tables_first(
         catalog.events.add(happened("before the migration"))
     done = later_version(ADD_COLUMN).open(state_file)
     assert (done.returncode, done.stderr) == (0, "")
-    assert revision(state_file) == "later"
+    assert revision(state_file) == "0999"
     assert "later" in columns(state_file)
 
     copy = state_file.with_name(f"barmand.db.before-{HEAD}")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import barmand
-from barmand.catalog.database import _keep_copy
 from barmand.catalog.memory import Catalog, open_catalog
+from barmand.catalog.migrating import keep_copy
 from barmand.model.backup import Cluster, Reason
 from barmand.model.event import Event
 from barmand.model.wal import Segment
@@ -148,7 +148,9 @@ DEEDS: dict[str, Callable[[Catalog], object]] = {
     ),
     "an event": lambda catalog: catalog.events.add(Event(at=NOW, kind="x")),
     "a server": lambda catalog: catalog.servers.know("main", now=NOW, system_id="1"),
-    "the copy before a migration": lambda catalog: _keep_copy(catalog.database, "0000"),
+    "the copy before a migration": lambda catalog: keep_copy(
+        catalog.database.path, catalog.database.engine, "0000"
+    ),
     "the state directory's lock": lambda catalog: StateLock(catalog.database.path.parent).release(),
 }
 

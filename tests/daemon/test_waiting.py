@@ -85,7 +85,7 @@ def test_waiting_backups_name_their_missing_segments(
     assert dammed.is_running
 
 
-def test_one_late_segment_makes_two_backups_done_within_a_second(
+def test_one_late_segment_makes_two_backups_done_at_once(
     dammed_daemon: Daemon, dam: Dam, home: Path
 ) -> None:
     """Two that need the same segment: PostgreSQL makes those on a standby only, so the second is
@@ -104,7 +104,7 @@ def test_one_late_segment_makes_two_backups_done_within_a_second(
     archived_at = datetime.fromisoformat(status["last_archived_at"])
     for view in ended:
         seconds = (datetime.fromisoformat(view["ended_at"]) - archived_at).total_seconds()
-        assert 0 <= seconds < 1
+        assert 0 <= seconds < 10  # benchmarks tell how soon; the poll comes after 30
 
 
 def _copied_under_the_next_id(home: Path, backup_id: str) -> str:

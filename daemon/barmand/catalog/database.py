@@ -4,30 +4,21 @@ Only the daemon opens this file, and only through SQLite: a plain open and close
 process would drop SQLite's POSIX locks. Copies are made with SQLite's backup API.
 """
 
-import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import alembic.command
-import alembic.config
-import alembic.util
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
-import barmand
+from barmand.catalog import rows
+from barmand.catalog.revisions import REPAIR_HINT, newest_revision
 from barmand.model.errors import StorageFailed
 
 BUSY_SECONDS = 90
-REPAIR_HINT = (
-    "Stop barmand, move the file (with its -wal and -shm) aside and start again: the catalogue is "
-    "then rebuilt from the backups' own files."
-)
 
 
 class Doorbell:
@@ -87,8 +78,7 @@ class Database:
     def versions(self) -> dict[str, str]:
         with self.reading() as connection:
             sqlite = connection.exec_driver_sql("SELECT sqlite_version()").scalar_one()
-            tables = connection.exec_driver_sql("SELECT version_num FROM alembic_version")
-            return {"sqlite": str(sqlite), "tables": str(tables.scalar_one())}
+            return {"sqlite": str(sqlite), "tables": str(_revision(connection))}
 
     def close(self) -> None:
         self.engine.dispose()
@@ -111,7 +101,7 @@ def open_database(path: Path) -> Database:
     try:
         with database.reading() as connection:
             _demand_whole(connection, path)
-        _migrate(database)
+        _bring_up_to_date(database)
     except BaseException:
         engine.dispose()
         raise
@@ -145,39 +135,45 @@ def _demand_whole(connection: Connection, path: Path) -> None:
         raise StorageFailed(f"state database {path} is damaged: {words}", hint=REPAIR_HINT)
 
 
-def migrations_folder() -> Path:
-    """Inside the wheel beside the package; in a checkout two floors above it."""
-    package = Path(barmand.__file__).parent
-    shipped = package / "migrations"
-    return shipped if shipped.is_dir() else package.parents[1] / "migrations"
+def _bring_up_to_date(database: Database) -> None:
+    """A new file gets this version's tables; Alembic, slow to load, is for one of another version.
 
-
-def _migrate(database: Database) -> None:
-    config = alembic.config.Config()
-    config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
+    That both ways lead to the same tables is a test's affair.
+    """
+    newest = newest_revision()
     with database.reading() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    if current == scripts.get_current_head():
+        tables = inspect(connection).get_table_names()
+        current = _revision(connection) if rows.VERSION_TABLE in tables else None
+    if current == newest:
         return
-    try:
-        if current is not None:
-            scripts.get_revision(current)  # raises for one that is not ours
-            _keep_copy(database, current)
-        with database.writing() as connection:
-            config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
-    except alembic.util.CommandError as error:
-        raise StorageFailed(
-            f"state database {database.path} is of a version this barmand does not know: {error}",
-            hint="It was written by a later barmand: run that one, or " + REPAIR_HINT.lower(),
-        ) from error
+    if tables:
+        _migrate(database, current)
+        return
+    with database.writing() as connection:
+        rows.metadata.create_all(connection)
+        connection.exec_driver_sql(
+            f"CREATE TABLE {rows.VERSION_TABLE} (version_num VARCHAR(32) NOT NULL, "
+            f"CONSTRAINT {rows.VERSION_TABLE}_pkc PRIMARY KEY (version_num))"
+        )
+        connection.exec_driver_sql(
+            f"INSERT INTO {rows.VERSION_TABLE} VALUES (?)",  # noqa: S608 - a name of ours
+            (newest,),
+        )
 
 
-def _keep_copy(database: Database, revision: str) -> None:
-    copy = database.path.with_name(f"{database.path.name}.before-{revision}")
-    with database.engine.connect() as connection, closing(sqlite3.connect(copy)) as target:
-        source = connection.connection.driver_connection
-        if not isinstance(source, sqlite3.Connection):
-            raise TypeError(f"not an SQLite connection: {source!r}")
-        source.backup(target)
+def _migrate(database: Database, current: str | None) -> None:
+    from barmand.catalog import migrating  # noqa: PLC0415 - seldom needed
+
+    if current is not None:
+        migrating.demand_ours(database.path, current)
+        migrating.keep_copy(database.path, database.engine, current)
+    with database.writing() as connection:
+        migrating.migrate(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    found = connection.exec_driver_sql(
+        f"SELECT version_num FROM {rows.VERSION_TABLE}"  # noqa: S608 - a name of ours
+    )
+    revision: str | None = found.scalar_one_or_none()
+    return revision

@@ -39,6 +39,9 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+VERSION_TABLE = "alembic_version"
+"""Alembic's own: which migration the tables are at."""
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
