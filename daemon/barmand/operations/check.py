@@ -85,7 +85,7 @@ class Check:
         """All there is to say of the server. Raises Stopped, and nothing else for what it looks
         at: a question that fails, or is not answered, is a finding too.
         """
-        return self._ask(stop, self._more_disk(), [self._catalogue(), self._hooks()])
+        return self._ask(stop, self._more_disk(), [self._catalogue()])
 
     def obstacles(self, stop: Stop) -> list[Finding]:
         """The same questions, as far as they can keep a backup from being taken."""
@@ -94,7 +94,8 @@ class Check:
     def _ask(self, stop: Stop, disk: tuple[Item, ...], more: list[Group]) -> list[Finding]:
         """What waits for different things is asked at the same time; then what builds on it."""
         seen = _Seen()
-        first = ask_all([*self._first(seen, disk), *more], self.lines, self.seconds, stop)
+        groups = [*self._first(seen, disk), *more, self._hooks()]
+        first = ask_all(groups, self.lines, self.seconds, stop)
         second = ask_all([*self._second(seen)], self.lines, self.seconds, stop)
         return [*first, *self._coherence(seen), *second]
 
