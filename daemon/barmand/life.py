@@ -15,7 +15,7 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
-from barmand.model.backup import ACTIVE, Backup
+from barmand.model.backup import ACTIVE, SHUT_DOWN, Backup
 from barmand.model.errors import Failure
 from barmand.operations.state_health import StateHealth
 from barmand.outside.clock import WallClock, local_now
@@ -55,7 +55,6 @@ log = structlog.get_logger()
 STATE_FILE = "barmand.db"
 PATROL_SECONDS = 5.0
 GROUND_SECONDS = 5.0
-_SHUT_DOWN = "barmand was shut down"
 _STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
@@ -144,8 +143,8 @@ class Daemon:
             # Chores watch directories: it closes after them.
             self._watcher.start()
             life.callback(self._watcher.stop)
-            life.callback(self._receivers.stop, _SHUT_DOWN)
-            life.callback(self._runner.stop, _SHUT_DOWN)
+            life.callback(self._receivers.stop, SHUT_DOWN)
+            life.callback(self._runner.stop, SHUT_DOWN)
             self._schedule.start()
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
