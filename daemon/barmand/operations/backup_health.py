@@ -56,7 +56,7 @@ class BackupHealth:
         yield self._waiting(self.backups.waiting(self.server))
         if counts.get(Status.DELETING):
             words = f"{counts[Status.DELETING]} not complete: the journal tells what stands against"
-            yield warned("deletions", f"{words}; it is tried again at the next start")
+            yield warned("deletions", f"{words}; each pass of retention tries again")
 
     def _age(self, last: Backup | None) -> Finding:
         name, oldest = "backup maximum age", self.limits.oldest
@@ -113,8 +113,8 @@ class BackupHealth:
         if not count:
             return passed(name, "none")
         words = f"{count} FAILED, in `barmanctl list-backups {self.server}`"
-        (last,) = self.counts.newest(self.server, _ENDED)
-        if last.status is Status.FAILED:
+        last = next(iter(self.counts.newest(self.server, _ENDED)), None)
+        if last is not None and last.status is Status.FAILED:
             why = last.reason.message if last.reason else "for a reason that nobody knows any more"
             return failed(name, f"{words}; the last one failed too: {last.id}, {why}")
         return warned(name, f"{words}: they take room until they are deleted")

@@ -12,6 +12,7 @@ from barmand.operations.hook_health import HookHealth
 from barmand.operations.inquiry import Group, Item, Lines, ask_all
 from barmand.operations.ports import Clock, Method, PostgresServer, Readiness, Stop, Versioned
 from barmand.operations.privileges import Wants, privileges
+from barmand.operations.retention_health import RetentionHealth
 from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.server_health import Asked, WalWays, room_findings, server_findings
 from barmand.operations.slot_health import SlotLimits, slot_findings
@@ -64,6 +65,7 @@ class Check:
     wal_health: WalHealth
     backup_health: BackupHealth
     schedule_health: ScheduleHealth
+    retention_health: RetentionHealth
     space_health: SpaceHealth
     hook_health: HookHealth
     limits: Limits
@@ -155,6 +157,7 @@ class Check:
             (
                 Item("backup maximum age", lambda _stop: self.backup_health.findings()),
                 Item("backup schedule", lambda _stop: self.schedule_health.findings()),
+                Item("retention", lambda _stop: self.retention_health.findings()),
                 Item("WAL archive", lambda _stop: self.wal_health.archive()),
                 Item("WAL gaps", lambda _stop: self.wal_health.gaps()),
             ),
