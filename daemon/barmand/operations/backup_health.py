@@ -60,7 +60,7 @@ class BackupHealth:
         yield self._waiting(self.backups.waiting(self.server))
         if counts.get(Status.DELETING):
             words = f"{counts[Status.DELETING]} not complete: the journal tells what stands against"
-            yield warned("deletions", f"{words}; it is tried again at the next start")
+            yield warned("deletions", f"{words}; each pass of retention tries again")
 
     def _age(self, last: Backup | None) -> Finding:
         name, oldest = "backup maximum age", self.limits.oldest
