@@ -71,6 +71,7 @@ def check_of(
                 redundancy=server.minimum_redundancy,
                 policy=server.retention_policy,
                 longest_wait=server.waiting_backup_maximum_age,
+                failed_age=server.failed_backup_maximum_age,
             ),
             now=local_now,
         ),
