@@ -1,8 +1,11 @@
 """One server's settings become its check."""
 
+from collections.abc import Callable
+
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.memory import Catalog
 from barmand.fittings import layout_of, postgres_of, primary_of, receiver_of, wal_server_of
+from barmand.model.backup import Backup
 from barmand.model.calendar import ScheduleLine
 from barmand.model.order import Reuse
 from barmand.operations.backup_health import BackupHealth, BackupLimits
@@ -43,6 +46,7 @@ def check_of(
     lines: Lines,
     *,
     hook_health: HookHealth,
+    works_on_deletion: Callable[[Backup], bool],
     retention_health: RetentionHealth,
 ) -> Check:
     layout, counts = layout_of(server), BackupCounts(catalog.database)
@@ -74,6 +78,7 @@ def check_of(
                 failed_age=server.failed_backup_maximum_age,
             ),
             now=local_now,
+            works_on_deletion=works_on_deletion,
         ),
         schedule_health=ScheduleHealth(
             server=server.name,

@@ -1,6 +1,6 @@
 """Are there the backups that there should be? What a check finds in the catalogue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -44,6 +44,8 @@ class BackupHealth:
     proofs: Proofs
     limits: BackupLimits
     now: Clock
+    works_on_deletion: Callable[[Backup], bool] = lambda _backup: False
+    """Is somebody at it now?"""
 
     def findings(self) -> Iterator[Finding]:
         done = self.counts.newest(self.server, (Status.DONE,))
@@ -58,7 +60,15 @@ class BackupHealth:
         yield self._failures(last)
         yield self._waiting(self.backups.waiting(self.server))
         if counts.get(Status.DELETING):
-            words = f"{counts[Status.DELETING]} not complete: the journal tells what stands against"
+            yield from self._deletions(counts[Status.DELETING])
+
+    def _deletions(self, count: int) -> Iterator[Finding]:
+        """One that simply goes on is as it should be."""
+        found = self.counts.newest(self.server, (Status.DELETING,), count=count)
+        left = [backup.id for backup in found if not self.works_on_deletion(backup)]
+        if left:
+            named = ", ".join(left[-_MOST_NAMED:])
+            words = f"{len(left)} not complete ({named}): the journal tells what stands against"
             yield warned("deletions", f"{words}; each pass of retention tries again")
 
     def _age(self, last: Backup | None) -> Finding:
