@@ -10,6 +10,7 @@ from barmand.operations.check import Check, Limits
 from barmand.operations.hook_health import HookHealth
 from barmand.operations.inquiry import Lines
 from barmand.operations.ports import Method
+from barmand.operations.retention_health import RetentionHealth
 from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.space_health import SpaceHealth
 from barmand.operations.wal_health import WalHealth
@@ -42,6 +43,7 @@ def check_of(
     lines: Lines,
     *,
     hook_health: HookHealth,
+    retention_health: RetentionHealth,
 ) -> Check:
     layout, counts = layout_of(server), BackupCounts(catalog.database)
     has_own_wal_server = server.wal_conninfo or server.wal_streaming_conninfo
@@ -69,6 +71,7 @@ def check_of(
                 redundancy=server.minimum_redundancy,
                 policy=server.retention_policy,
                 longest_wait=server.waiting_backup_maximum_age,
+                failed_age=server.failed_backup_maximum_age,
             ),
             now=local_now,
         ),
@@ -88,6 +91,7 @@ def check_of(
             wal_runs=catalog.wal_runs,
             links=server.reuse_backup is Reuse.LINK,
         ),
+        retention_health=retention_health,
         hook_health=hook_health,
         limits=Limits(clock_skew=server.clock_maximum_skew, slot_wal=int(server.slot_maximum_wal)),
         lines=lines,

@@ -10,6 +10,7 @@ from barmand.fittings import folders_of
 from barmand.model.backup import ACTIVE, Status
 from barmand.model.changes import Became, Changes, OptionChange, ServerChange
 from barmand.model.errors import ConfigInvalid
+from barmand.model.masking import without_secrets
 from barmand.model.queueing import Limits
 from barmand.model.secret import Conninfo
 from barmand.service.house import House
@@ -174,4 +175,4 @@ def _option_change(option: str, old: object, new: object, *, is_late: bool) -> O
 
 
 def _words(value: object) -> str:
-    return value.masked if isinstance(value, Conninfo) else write(value)
+    return value.masked if isinstance(value, Conninfo) else without_secrets(write(value))

@@ -110,6 +110,7 @@ def test_what_keeps_no_backup_from_being_taken_is_only_reported(streaming: Check
         "damaged backups",
         "failed backups",
         "waiting backups",
+        "retention",
         "WAL archive",
         "WAL gaps",
     ]

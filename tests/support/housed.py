@@ -35,7 +35,7 @@ def quiet_bells() -> Bells:
         ring_archive=_nobody,
         ring_retention=_nobody,
         find_kit=lambda _server: None,
-        delete_alone=lambda _backup, delete: delete(),
+        delete_alone=lambda _backup, delete: delete(StopFlag()),
         receivers=Receivers(lambda: None),
     )
 

@@ -12,6 +12,7 @@ from barmand.operations.hook_health import HookHealth
 from barmand.operations.inquiry import Group, Item, Lines, ask_all
 from barmand.operations.ports import Clock, Method, PostgresServer, Readiness, Stop, Versioned
 from barmand.operations.privileges import Wants, privileges
+from barmand.operations.retention_health import RetentionHealth
 from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.server_health import Asked, WalWays, room_findings, server_findings
 from barmand.operations.slot_health import SlotLimits, slot_findings
@@ -64,6 +65,7 @@ class Check:
     wal_health: WalHealth
     backup_health: BackupHealth
     schedule_health: ScheduleHealth
+    retention_health: RetentionHealth
     space_health: SpaceHealth
     hook_health: HookHealth
     limits: Limits
@@ -85,7 +87,7 @@ class Check:
         """All there is to say of the server. Raises Stopped, and nothing else for what it looks
         at: a question that fails, or is not answered, is a finding too.
         """
-        return self._ask(stop, self._more_disk(), [self._catalogue(), self._hooks()])
+        return self._ask(stop, self._more_disk(), [self._catalogue()])
 
     def obstacles(self, stop: Stop) -> list[Finding]:
         """The same questions, as far as they can keep a backup from being taken."""
@@ -94,7 +96,8 @@ class Check:
     def _ask(self, stop: Stop, disk: tuple[Item, ...], more: list[Group]) -> list[Finding]:
         """What waits for different things is asked at the same time; then what builds on it."""
         seen = _Seen()
-        first = ask_all([*self._first(seen, disk), *more], self.lines, self.seconds, stop)
+        groups = [*self._first(seen, disk), *more, self._hooks()]
+        first = ask_all(groups, self.lines, self.seconds, stop)
         second = ask_all([*self._second(seen)], self.lines, self.seconds, stop)
         return [*first, *self._coherence(seen), *second]
 
@@ -154,6 +157,7 @@ class Check:
             (
                 Item("backup maximum age", lambda _stop: self.backup_health.findings()),
                 Item("backup schedule", lambda _stop: self.schedule_health.findings()),
+                Item("retention", lambda _stop: self.retention_health.findings()),
                 Item("WAL archive", lambda _stop: self.wal_health.archive()),
                 Item("WAL gaps", lambda _stop: self.wal_health.gaps()),
             ),

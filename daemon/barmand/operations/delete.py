@@ -30,6 +30,9 @@ from barmand.storage.layout import Layout
 
 log = structlog.get_logger()
 
+Alone = Callable[[Backup, Callable[[Stop], int]], int]
+"""Carry a deletion out with a stop of its own, unless somebody is at this backup: then Refused."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delete:

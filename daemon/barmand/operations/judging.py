@@ -60,9 +60,10 @@ class Judging:
         A daemon's own pass `remembers` what it thinks of the clock; a question does not.
         """
         is_known = self.servers.system_id(self.server) is not None
-        why = complaint(self.layout, is_known=is_known)
-        if why is not None:
-            return why
+        return complaint(self.layout, is_known=is_known) or self.doubt(remembers=remembers)
+
+    def doubt(self, *, remembers: bool) -> str | None:
+        """As `hindrance`, by the clock alone."""
         watches = self.clock_watches
         watched = (watches.look if remembers else watches.think)(self.reading())
         doubt = why_doubted(watched)

@@ -63,13 +63,15 @@ class MakeManifest:
         if backup.parent_id or backup.snapshots:
             raise Refused(f"{name} is incremental, or a snapshot: its files are not all here")
         data = self.layout.data(backup.id)
-        if (data / NAME).exists():
+        with at_the_disk("look at", data):
+            has_manifest, is_there = (data / NAME).exists(), data.is_dir()
+        if has_manifest:
             raise Refused(
                 f"{name} has a manifest",
                 hint=f"`barmanctl verify-backup {backup.server} {backup.id}` looks whether the "
                 "files are as it says.",
             )
-        if not data.is_dir():
+        if not is_there:
             raise StorageFailed(f"{data} is missing")
 
     def run(self, backup: Backup, checksums: Checksums, *, stop: Stop, report: Report) -> Made:

@@ -12,8 +12,9 @@ from barmand.model.proof import Proof, Verdict
 from barmand.service.awaiting import Awaited
 from barmand.service.diagnosis import Diagnosis
 from barmand.service.house import House, Kit
+from barmand.service.job import Job, Key
 from barmand.service.looking import Looking
-from barmand.service.runner import Job, Key, Runner
+from barmand.service.runner import Runner
 from barmand.service.views import verification_view
 from barmand.wire.lines import error_view
 from barmand.wire.messages import AnyNote, ProblemNote, Reply, VerificationNote

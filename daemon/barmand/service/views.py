@@ -83,11 +83,11 @@ def backup_view(
         method=backup.method,
         requester=backup.requester or None,
         queued_at=backup.queued_at.astimezone(UTC),
-        started_at=_utc(backup.started_at),
-        begin_time=_utc(copied.begin_time) if copied else None,
-        end_time=_utc(copied.end_time) if copied else None,
-        copied_at=_utc(backup.copied_at),
-        ended_at=_utc(backup.ended_at),
+        started_at=utc(backup.started_at),
+        begin_time=utc(copied.begin_time) if copied else None,
+        end_time=utc(copied.end_time) if copied else None,
+        copied_at=utc(backup.copied_at),
+        ended_at=utc(backup.ended_at),
         begin_lsn=format_lsn(copied.begin_lsn) if copied else None,
         end_lsn=format_lsn(copied.end_lsn) if copied else None,
         begin_wal=_segment_name(needed, needed.first, size) if needed else None,
@@ -110,7 +110,7 @@ def backup_view(
         parent_backup_id=backup.parent_id,
         keep=None if keep is None else keep.value,
         keep_reason=None if kept is None else kept.reason,
-        keep_until=None if kept is None else _utc(kept.until),
+        keep_until=None if kept is None else utc(kept.until),
         retention=None if verdict is None else verdict.word.value,
         retention_why=None if verdict is None else verdict.why,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
@@ -256,5 +256,5 @@ def _seconds(copied: Copied | None) -> float | None:
     return None if copied is None else round(copied.copy_seconds, 3)
 
 
-def _utc(moment: datetime | None) -> datetime | None:
+def utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.astimezone(UTC)
