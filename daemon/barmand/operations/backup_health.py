@@ -7,12 +7,11 @@ from datetime import datetime, timedelta
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.backups import Backups
 from barmand.catalog.proofs import Proofs
-from barmand.model.backup import Backup, Status
+from barmand.model.backup import INTERRUPTED, Backup, Status
 from barmand.model.errors import Stopped
 from barmand.model.finding import Finding, Measure, failed, passed, warned
 from barmand.model.retention_policy import Redundancy, RetentionPolicy
 from barmand.operations.ports import Clock
-from barmand.operations.restart import INTERRUPTED
 from barmand.operations.wal_health import span_words
 
 _ENDED = frozenset({Status.WAITING_FOR_WALS, Status.DONE, Status.FAILED})
