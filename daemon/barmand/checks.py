@@ -20,8 +20,8 @@ from barmand.operations.wal_health import WalHealth
 from barmand.outside.clock import local_now
 from barmand.service.due_times import latest_ready
 from barmand.service.receivers import Receivers
-from barmand.service.views import receiving_words
-from barmand.settings.schema import ServerSettings
+from barmand.service.views import flow_of
+from barmand.settings.schema import CreateSlot, ServerSettings
 
 
 def wal_health_of(server: ServerSettings, catalog: Catalog) -> WalHealth:
@@ -61,7 +61,8 @@ def check_of(
         method=method,
         receiver=receiver_of(server, layout) if server.streaming_archiver else None,
         slot_name=server.slot_name if server.streaming_archiver else None,
-        receiving=lambda: receiving_words(receivers.state(server.name)),
+        makes_slot=server.create_slot is CreateSlot.AUTO,
+        receiving=lambda: flow_of(server.name, receivers.state(server.name), local_now()),
         takes_pushed_wal=server.archiver,
         wal_health=wal_health_of(server, catalog),
         backup_health=BackupHealth(

@@ -5,12 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from barmand.model.backup import Backup, Reason
+from barmand.model.backup import INTERRUPTED, Backup, Reason
 from barmand.model.finding import Finding, Level, failed, passed, warned
 from barmand.model.proof import Flaw, Proof, Verdict
 from barmand.model.retention_policy import RecoveryWindow, Redundancy
 from barmand.operations.backup_health import BackupHealth
-from barmand.operations.restart import INTERRUPTED
 from barmand.storage import backup_info
 from fakes import Bench
 
