@@ -11,7 +11,7 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
-from barmand.model.backup import ACTIVE, Backup
+from barmand.model.backup import ACTIVE, SHUT_DOWN, Backup
 from barmand.operations.ports import Stop
 from barmand.operations.state_health import StateHealth
 from barmand.outside.clock import local_now
@@ -47,7 +47,6 @@ log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
 GROUND_SECONDS = 5.0
-_SHUT_DOWN = "barmand was shut down"
 
 
 class Daemon:
@@ -90,6 +89,7 @@ class Daemon:
             self._ring_retention,
             self._find_kit,
             self._delete_alone,
+            self._works_on_deletion,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
             self._runner.stopping,
@@ -134,8 +134,8 @@ class Daemon:
             # Chores watch directories: it closes after them.
             self._watcher.start()
             life.callback(self._watcher.stop)
-            life.callback(self._receivers.stop, _SHUT_DOWN)
-            life.callback(self._runner.stop, _SHUT_DOWN)
+            life.callback(self._receivers.stop, SHUT_DOWN)
+            life.callback(self._runner.stop, SHUT_DOWN)
             self._schedule.start()
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
@@ -223,6 +223,9 @@ class Daemon:
 
     def _delete_alone(self, backup: Backup, delete: Callable[[Stop], int]) -> int:
         return alone(self._runner, Key("delete", backup.server, backup.id), delete)
+
+    def _works_on_deletion(self, backup: Backup) -> bool:
+        return self._runner.has(Key("delete", backup.server, backup.id))
 
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)

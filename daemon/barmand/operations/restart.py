@@ -7,7 +7,7 @@ from functools import partial
 import structlog
 
 from barmand.catalog.backups import Backups
-from barmand.model.backup import ACTIVE, Backup, Reason, Status
+from barmand.model.backup import ACTIVE, INTERRUPTED, Backup, Status
 from barmand.model.errors import Refused
 from barmand.operations.archive import Archive
 from barmand.operations.delete import Alone, Delete
@@ -15,12 +15,6 @@ from barmand.operations.ports import Stop
 from barmand.operations.record import Record
 
 log = structlog.get_logger()
-
-INTERRUPTED = Reason(
-    "Stopped",
-    "interrupted: barmand ended while this backup was under way",
-    "PostgreSQL ended its backup mode with the lost connection. Take the backup again.",
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Active backups of whom nobody works: the last write of one met a full disk, say."""
 
-from barmand.model.backup import ACTIVE, Backup
-from barmand.operations.restart import INTERRUPTED
+from barmand.model.backup import ACTIVE, INTERRUPTED, Backup
 from barmand.outside.clock import local_now
 from barmand.service.desk import Desk
 from barmand.service.job import key_of
