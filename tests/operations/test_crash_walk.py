@@ -223,6 +223,10 @@ HOOKED: list[tuple[Story, Story]] = [
     (before_delete, delete_with_hooks),
     (before_archive, done_with_hooks),
 ]
+STRIDES = pytest.mark.parametrize(
+    "stride", [3, pytest.param(1, marks=pytest.mark.soak)], ids=["each third", "each"]
+)
+"""A story has a hundred steps on the disk: `./dev soak` takes each, the suite each third."""
 each_story = pytest.mark.parametrize(
     ("prepare", "story"), STORIES, ids=[story.__name__ for _, story in STORIES]
 )
@@ -451,15 +455,17 @@ def test_a_death_at_any_step_with_hooks(world: World, prepare: Story, story: Sto
 
 # As above: the check's own thread may be the one that dies.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@STRIDES
 @each_story
 @pytest.mark.parametrize("kind", [Fate, Refusal], ids=["a death", "a refusal"])
 def test_trouble_at_any_step_on_the_disk(
-    world: World, prepare: Story, story: Story, kind: type[Fate]
+    world: World, prepare: Story, story: Story, kind: type[Fate], stride: int
 ) -> None:
     world.prepare(prepare)
+    offset = 0 if kind is Fate else 1
 
     def live(k: int) -> Fate:
-        fate = kind(k)
+        fate = kind(stride * k + offset)
         with (
             world.life(fate) as bench,
             DISK.mortal(world.home, fate),
@@ -468,7 +474,7 @@ def test_trouble_at_any_step_on_the_disk(
             story(bench)
         return fate
 
-    walk(world, live, least=20)
+    walk(world, live, least=20 // stride)
 
 
 def push(bench: Bench, folder: Path, number: int) -> None:
@@ -517,18 +523,19 @@ def test_trouble_at_any_step_of_a_push(world: World, tmp_path: Path, kind: type[
     pytest.fail("a push has no end")
 
 
-def test_a_death_in_the_next_life_is_survived_too(world: World) -> None:
+@STRIDES
+def test_a_death_in_the_next_life_is_survived_too(world: World, stride: int) -> None:
     """A deletion that dies, and again at each step of going on."""
     world.prepare(before_delete)
 
     def live(k: int) -> Fate:
-        first, second = Fate(12), Fate(k)
+        first, second = Fate(12), Fate(stride * k)
         for fate, part in ((first, delete), (second, start_again)):
             with world.life(fate) as bench, DISK.mortal(world.home, fate), suppress(Died):
                 part(bench)
         return second
 
-    walk(world, live, least=20)
+    walk(world, live, least=20 // stride)
 
 
 def test_a_story_without_any_trouble_comes_to_its_end(world: World) -> None:
