@@ -45,6 +45,7 @@ from barmand.storage.lock import StateLock
 from barmand.wiring import (
     Builder,
     demand_grammar,
+    judged_by_libpq,
     limits_of,
     rights_of,
 )
@@ -266,7 +267,7 @@ class Daemon:
     def _read_again(self) -> House:
         systemd.reloading()
         try:
-            settings = read(self._settings.path)
+            settings = judged_by_libpq(read(self._settings.path))
             demand_grammar(settings)
             began_with = self._settings.daemon
             house = self._builder.next_house(self._desk.house, self._read, settings, began_with)
