@@ -4,7 +4,7 @@ import itertools
 import os
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Lock
@@ -28,6 +28,7 @@ from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
+from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
@@ -40,6 +41,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.flow import Flow, Pulse
 from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
 from barmand.operations.hook_health import HookHealth
@@ -57,6 +59,8 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.restore_wal import RestoreWal
+from barmand.operations.retention_health import RetentionHealth
 from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.space_health import SpaceHealth
 from barmand.operations.taking_in import WORKERS, TakeIn
@@ -584,7 +588,11 @@ class Bench:
         return sorted(path.name for path in self.layout.wals.rglob("*") if path.is_file())
 
     def pass_retention(self, stop: Stop | None = None) -> int:
-        return self.expire.run(stop=stop or Stop(), is_current=lambda: True)
+        """`stop` is the daemon's end, which every deletion hears of."""
+        expire = self.expire
+        if stop is not None:
+            expire = replace(expire, alone=lambda _backup, deletion: deletion(stop))
+        return expire.run(stop=stop or Stop(), is_current=lambda: True)
 
     def events(self, kind: str) -> list[Event]:
         return [event for event in self.catalog.events.of_server("main") if event.kind == kind]
@@ -636,6 +644,20 @@ def bench_over(
     )
     method = ByPgBasebackup(layout, tool, clock, clock.seconds)
     counts = BackupCounts(catalog.database)
+    judging = Judging(
+        server="main",
+        layout=layout,
+        backups=catalog.backups,
+        wal_runs=catalog.wal_runs,
+        holds=catalog.holds,
+        servers=catalog.servers,
+        proofs=catalog.proofs,
+        clock_watches=catalog.clock_watches,
+        rules=rules or Rules(minimum_redundancy=minimum_redundancy),
+        now=clock,
+        reading=clock.reading,
+        ask_postgres=postgres.moment,
+    )
     check = Check(
         server="main",
         layout=layout,
@@ -646,7 +668,8 @@ def bench_over(
         method=method,
         receiver=FakeProgram(),
         slot_name=None,
-        receiving=lambda: (True, "streaming"),
+        makes_slot=True,
+        receiving=lambda: Flow(Pulse.FLOWING, "streaming"),
         takes_pushed_wal=True,
         wal_health=WalHealth(
             server="main",
@@ -659,6 +682,7 @@ def bench_over(
         ),
         backup_health=BackupHealth(
             server="main",
+            layout=layout,
             backups=catalog.backups,
             counts=counts,
             proofs=catalog.proofs,
@@ -677,6 +701,7 @@ def bench_over(
         space_health=SpaceHealth(
             server="main", layout=layout, counts=counts, wal_runs=catalog.wal_runs
         ),
+        retention_health=RetentionHealth(judging),
         hook_health=HookHealth(runner),
         limits=Limits(),
         lines=Lines(),
@@ -741,20 +766,6 @@ def bench_over(
     keep = KeepBackup(
         layout, catalog.backups, catalog.events, guard, clock, lambda: rung.append("expire")
     )
-    judging = Judging(
-        server="main",
-        layout=layout,
-        backups=catalog.backups,
-        wal_runs=catalog.wal_runs,
-        holds=catalog.holds,
-        servers=catalog.servers,
-        proofs=catalog.proofs,
-        clock_watches=catalog.clock_watches,
-        rules=rules or Rules(minimum_redundancy=minimum_redundancy),
-        now=clock,
-        reading=clock.reading,
-        ask_postgres=postgres.moment,
-    )
     return Bench(
         layout=layout,
         catalog=catalog,
@@ -796,7 +807,7 @@ def bench_over(
             judging=judging,
             keeping=keep,
             delete=delete,
-            alone=lambda _backup, deletion: deletion(),
+            alone=lambda _backup, deletion: deletion(Stop()),
             backups=catalog.backups,
             events=catalog.events,
             now=clock,
@@ -807,17 +818,17 @@ def bench_over(
         restore=Restore(
             layout=layout,
             wals=wals,
-            wal_runs=catalog.wal_runs,
-            wal_gaps=catalog.wal_gaps,
+            wal=RestoreWal(wals, catalog.wal_runs, catalog.wal_gaps, noticed),
             holds=catalog.holds,
             hooks=around,
             proofs=catalog.proofs,
-            noticed=noticed,
             forbidden=(home,),
             now=clock,
             monotonic=clock.ticking,
         ),
-        restart=Restart(catalog.backups, record, archive, delete),
+        restart=Restart(
+            catalog.backups, record, archive, delete, lambda _backup, deletion: deletion(Stop())
+        ),
         rebuild=Rebuild(
             server="main",
             layout=layout,
@@ -826,6 +837,7 @@ def bench_over(
             servers=catalog.servers,
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
+            forget_gone=ForgetGone("main", layout, catalog.backups, catalog.servers, guard, clock),
             now=clock,
         ),
         accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),

@@ -1,9 +1,5 @@
-"""The life of the daemon: start, reload, stop.
+"""The life of the daemon: start, reload, stop."""
 
-Long because it is where everything that lives as long as the process is made, once.
-"""
-
-import signal
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -15,10 +11,10 @@ import structlog
 
 from barmand import __version__
 from barmand.catalog.memory import open_catalog
-from barmand.model.backup import ACTIVE, Backup
-from barmand.model.errors import Failure
+from barmand.model.backup import ACTIVE, SHUT_DOWN, Backup
+from barmand.operations.ports import Stop
 from barmand.operations.state_health import StateHealth
-from barmand.outside.clock import WallClock, local_now
+from barmand.outside.clock import local_now
 from barmand.service import journal, lost_backups, systemd, timed_backups
 from barmand.service.alone import alone
 from barmand.service.checking import Checking
@@ -29,10 +25,12 @@ from barmand.service.desk import Desk
 from barmand.service.ground_work import prepare_ground, rebuild
 from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
+from barmand.service.job import Key
 from barmand.service.looking import Looking
+from barmand.service.patrol import Patrol
 from barmand.service.receivers import Receivers
 from barmand.service.reloaded import tell_changes, tell_problems
-from barmand.service.runner import Key, Runner
+from barmand.service.runner import Runner
 from barmand.service.schedule import Schedule, Wanted
 from barmand.service.schedule_desk import ScheduleDesk
 from barmand.service.signals import Signals
@@ -42,22 +40,13 @@ from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.storage.lock import StateLock
-from barmand.wiring import (
-    Builder,
-    demand_grammar,
-    judged_by_libpq,
-    limits_of,
-    rights_of,
-)
+from barmand.wiring import Builder, demand_grammar, judged_by_libpq, limits_of, rights_of
 from barmand.works import Bells
 
 log = structlog.get_logger()
 
 STATE_FILE = "barmand.db"
-PATROL_SECONDS = 5.0
 GROUND_SECONDS = 5.0
-_SHUT_DOWN = "barmand was shut down"
-_STOPS = {signal.SIGTERM, signal.SIGINT}
 
 
 class Daemon:
@@ -68,7 +57,6 @@ class Daemon:
         daemon = settings.daemon
         self._settings = settings
         self._read = settings
-        self._told_status = ""
         self._reloading = threading.Lock()
         self._lock = StateLock(daemon.state_directory)
         self._catalog = open_catalog(daemon.state_directory / STATE_FILE)
@@ -101,6 +89,7 @@ class Daemon:
             self._ring_retention,
             self._find_kit,
             self._delete_alone,
+            self._works_on_deletion,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
             self._runner.stopping,
@@ -145,8 +134,8 @@ class Daemon:
             # Chores watch directories: it closes after them.
             self._watcher.start()
             life.callback(self._watcher.stop)
-            life.callback(self._receivers.stop, _SHUT_DOWN)
-            life.callback(self._runner.stop, _SHUT_DOWN)
+            life.callback(self._receivers.stop, SHUT_DOWN)
+            life.callback(self._runner.stop, SHUT_DOWN)
             self._schedule.start()
             life.callback(self._schedule.stop)
             self._serve(self._desk.house)
@@ -154,11 +143,18 @@ class Daemon:
             life.callback(self._chores.stop)
             systemd.ready()
             log.info("barmand is ready", servers=len(self._desk.house.kits))
-            self._patrol(signals)
+            Patrol(
+                parts=self._parts,
+                reload=self._reload_house,
+                when_clock_was_set=self._schedule.look_again,
+                status=self._status,
+            ).go(signals)
             systemd.stopping()
             log.info("barmand stops")
         log.info("barmand has stopped")
-        return not self._runner.has_left_work_behind
+        return not any(
+            each.has_left_work_behind for each in (self._runner, self._receivers, self._control)
+        )
 
     # ------------------------------------------------------------------------------------ start
     def _settle(self, kits: Iterable[Kit]) -> None:
@@ -221,8 +217,15 @@ class Daemon:
         self._chores.ring("retention", server)
         self._chores.ring("prune", server)
 
-    def _delete_alone(self, backup: Backup, delete: Callable[[], int]) -> int:
+    def _status(self) -> str:
+        servers = len(self._desk.house.kits)
+        return status_line(self._runner.all_progress(), servers, self._runner.queued())
+
+    def _delete_alone(self, backup: Backup, delete: Callable[[Stop], int]) -> int:
         return alone(self._runner, Key("delete", backup.server, backup.id), delete)
+
+    def _works_on_deletion(self, backup: Backup) -> bool:
+        return self._runner.has(Key("delete", backup.server, backup.id))
 
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)
@@ -282,35 +285,3 @@ class Daemon:
         tell_changes(house)
         tell_problems(house)
         return house
-
-    def _patrol(self, signals: Signals) -> None:
-        """The main thread's whole work: signals, and the watchdog while the others live."""
-        asked = systemd.watchdog_seconds()
-        pause = min(PATROL_SECONDS, asked / 3) if asked else PATROL_SECONDS
-        clock = WallClock()
-        while True:
-            heard = signals.wait(pause)
-            if heard & _STOPS:
-                return
-            if jump := clock.jump():
-                log.warning("clock was set", seconds=round(jump))
-                self._schedule.look_again()
-            if signal.SIGHUP in heard:
-                self._reload_on_signal()
-            if all(part.is_alive() for part in self._parts):
-                systemd.pat_watchdog()
-            self._tell_status()
-
-    def _reload_on_signal(self) -> None:
-        try:
-            self._reload_house()
-        except Failure as failure:
-            log.error("settings not changed", error=failure.message, hint=failure.hint)  # noqa: TRY400 - the operator's mistake, not ours
-
-    def _tell_status(self) -> None:
-        line = status_line(
-            self._runner.all_progress(), len(self._desk.house.kits), self._runner.queued()
-        )
-        if line != self._told_status:
-            self._told_status = line
-            systemd.status(line)

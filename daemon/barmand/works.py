@@ -34,13 +34,14 @@ from barmand.model.backup import Backup
 from barmand.model.hook import HookEvent
 from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
+from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
 from barmand.operations.branches import Branches
 from barmand.operations.check import Check
 from barmand.operations.closing import Closing
-from barmand.operations.delete import Delete
+from barmand.operations.delete import Alone, Delete
 from barmand.operations.door import Door
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
@@ -64,6 +65,8 @@ from barmand.operations.rebuild import Rebuild
 from barmand.operations.record import Record
 from barmand.operations.restart import Restart
 from barmand.operations.restore import Restore
+from barmand.operations.restore_wal import RestoreWal
+from barmand.operations.retention_health import RetentionHealth
 from barmand.operations.stream_place import StreamPlace
 from barmand.operations.streaming import Streaming
 from barmand.operations.taking_in import WORKERS, TakeIn
@@ -103,7 +106,8 @@ class Bells:
     ring_archive: Callable[[str], None]
     ring_retention: Callable[[str], None]
     find_kit: Callable[[str], Kit | None]
-    delete_alone: Callable[[Backup, Callable[[], int]], int]
+    delete_alone: Alone
+    works_on_deletion: Callable[[Backup], bool]
     receivers: Receivers
     ring_hooks: Callable[[str], None] = _nobody
     stopping: StopFlag = field(default_factory=StopFlag)
@@ -161,12 +165,18 @@ class Works:
         server, streaming = self._server, self._streaming
         archive, prune = self._archive(), self._prune()
         receivers, lines = self._bells.receivers, self._locks.lines
-        hook_health = HookHealth(self._hooks.runner)
+        judging = self._judging()
         check = check_of(
-            server, self._catalog, self._method, receivers, lines, hook_health=hook_health
+            server,
+            self._catalog,
+            self._method,
+            receivers,
+            lines,
+            hook_health=HookHealth(self._hooks.runner),
+            works_on_deletion=self._bells.works_on_deletion,
+            retention_health=RetentionHealth(judging),
         )
         delete, keep = self._delete(prune), self._keep()
-        expire = self._expire(delete, keep)
         kit = Kit(
             name=self._name,
             description=server.description,
@@ -210,14 +220,14 @@ class Works:
                 self._noticed,
             ),
             delete=delete,
-            expire=expire,
+            expire=self._expire(judging, delete, keep),
             forecast=Forecast(
                 self._name,
                 self._layout,
                 self._wals,
                 self._catalog.wal_runs,
                 self._catalog.backups,
-                expire.judging,
+                judging,
             ),
             keep=keep,
             prune=prune,
@@ -364,9 +374,9 @@ class Works:
             when_changed=partial(self._bells.ring_retention, self._name),
         )
 
-    def _expire(self, delete: Delete, keep: KeepBackup) -> Expire:
+    def _judging(self) -> Judging:
         server, catalog = self._server, self._catalog
-        judging = Judging(
+        return Judging(
             server=self._name,
             layout=self._layout,
             backups=catalog.backups,
@@ -384,14 +394,16 @@ class Works:
             reading=reading,
             ask_postgres=self._postgres.moment,
         )
+
+    def _expire(self, judging: Judging, delete: Delete, keep: KeepBackup) -> Expire:
         return Expire(
             server=self._name,
             judging=judging,
             keeping=keep,
             delete=delete,
             alone=self._bells.delete_alone,
-            backups=catalog.backups,
-            events=catalog.events,
+            backups=self._catalog.backups,
+            events=self._catalog.events,
             now=local_now,
         )
 
@@ -416,12 +428,12 @@ class Works:
         return Restore(
             layout=self._layout,
             wals=self._wals,
-            wal_runs=self._catalog.wal_runs,
-            wal_gaps=self._catalog.wal_gaps,
+            wal=RestoreWal(
+                self._wals, self._catalog.wal_runs, self._catalog.wal_gaps, self._noticed
+            ),
             holds=self._catalog.holds,
             hooks=self._hooks,
             proofs=self._catalog.proofs,
-            noticed=self._noticed,
             forbidden=forbidden,
             now=local_now,
             monotonic=monotonic,
@@ -449,6 +461,14 @@ class Works:
             servers=self._catalog.servers,
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
+            forget_gone=ForgetGone(
+                self._name,
+                self._layout,
+                self._catalog.backups,
+                self._catalog.servers,
+                self._locks.guard,
+                local_now,
+            ),
             now=local_now,
         )
 

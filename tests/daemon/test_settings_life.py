@@ -14,6 +14,7 @@ from barmand.catalog.schedule_runs import ScheduleRun
 from barmand.model.calendar import Outcome
 from barmand.outside.clock import local_now
 from daemon.asking import (
+    SLOWEST,
     Json,
     ask,
     backups,
@@ -194,11 +195,12 @@ def test_a_reload_that_breaks_a_server_puts_it_aside_until_it_is_mended(daemon: 
     daemon.config.write_text(good.replace("backup_method = postgres", "backup_method = tape"))
     daemon.expects("settings")
     told = ask(daemon, "reload")
-    assert (told["servers"], told["broken"]) == ([], ["main"])
+    assert (told["servers"], told["broken"], told["exit_code"]) == ([], ["main"], 9)
     assert "tape" in str(told["problems"])
     assert ask(daemon, "backup", servers=["main"])["exit_code"] == 9
     daemon.config.write_text(good)
-    assert ask(daemon, "reload")["broken"] == []
+    mended = ask(daemon, "reload")
+    assert (mended["broken"], mended["exit_code"]) == ([], 0)
     done(streaming(daemon))
 
 
@@ -293,6 +295,30 @@ def test_a_run_missed_while_the_daemon_was_down_is_made_up_once(
     assert (line["last"]["outcome"], line["last"]["status"]) == ("made up", "DONE")
     assert datetime.fromisoformat(line["last"]["due"]) == due
     assert [each["backup_id"] for each in backups(daemon)] == [view["backup_id"]]
+
+
+def test_a_scheduled_backup_that_the_daemon_took_with_it_is_made_up_at_its_next_start(
+    cluster: Cluster, daemon_for: Callable[..., Daemon]
+) -> None:
+    schedule, due = due_minutes_ago(10)
+    line = f"{schedule} name=hourly bwlimit={SLOWEST}"
+    daemon = streaming(daemon_for(cluster, backup_schedule=line))
+    daemon.stop()
+    rang_before(daemon, schedule, due)
+    daemon.start()
+    eventually(lambda: [view["status"] for view in backups(daemon)] == ["STARTED"])
+    daemon.kill9()
+    daemon.start()
+    first, second = eventually(lambda: len(found := backups(daemon)) == 2 and found) or []
+    found = {view["status"]: view for view in (first, second)}
+    assert found.pop("FAILED")["error"]["message"].startswith("interrupted")
+    (made_up,) = found.values()
+    assert (made_up["requester"], made_up["name"]) == ("schedule", "hourly")
+    (told,) = schedule_of(daemon)["schedules"]
+    assert told["last"]["outcome"] == "made up"
+    assert told["last"]["backup_id"] == made_up["backup_id"]
+    daemon.expects("backup failed")
+    daemon.stop()
 
 
 def test_a_run_missed_by_more_than_the_grace_is_not_made_up(

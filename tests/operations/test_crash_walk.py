@@ -449,6 +449,7 @@ def test_a_death_at_any_step_with_hooks(world: World, prepare: Story, story: Sto
     walk(world, live_on_disk, least=2)
 
 
+# As above: the check's own thread may be the one that dies.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @each_story
 @pytest.mark.parametrize("kind", [Fate, Refusal], ids=["a death", "a refusal"])

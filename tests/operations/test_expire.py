@@ -254,7 +254,7 @@ def test_a_deletion_that_somebody_is_at_is_left_to_him(two: Bench) -> None:
     two.pass_retention(Stop(after=2))
     assert two.now(first).status is Status.DELETING
 
-    def busy(_backup: Backup, _deletion: Callable[[], int]) -> int:
+    def busy(_backup: Backup, _deletion: Callable[[Stop], int]) -> int:
         raise Refused("a delete of it is under way")
 
     bench = replace(two, expire=replace(two.expire, alone=busy))

@@ -180,3 +180,16 @@ def test_what_cannot_be_started_is_a_failure_and_no_fault() -> None:
 )
 def test_what_can_be_told_of_a_command_without_running_it(command: str, doubt: str | None) -> None:
     assert PROGRAM.doubt(command) == doubt
+
+
+def test_a_command_that_the_daemon_may_not_even_see_is_told(tmp_path: Path) -> None:
+    """A script in another user's home, say."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    hook = folder / "hook"
+    hook.touch(0o755)
+    folder.chmod(0)
+    try:
+        assert PROGRAM.doubt(str(hook)) == f"{hook} cannot be reached: Permission denied"
+    finally:
+        folder.chmod(0o700)

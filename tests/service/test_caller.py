@@ -1,5 +1,6 @@
 """Files that come with a request and go with a reply: one owner each, closed on every path."""
 
+import contextlib
 import json
 import os
 import socket
@@ -101,8 +102,11 @@ def send(connection: socket.socket, data: bytes, path: Path, count: int = 1) -> 
 
 def open_here(path: Path) -> int:
     """How many descriptors of this process, daemon's threads and all, are of this file."""
-    links = list(Path("/proc/self/fd").iterdir())
-    return sum(os.path.lexists(link) and os.path.realpath(link) == str(path) for link in links)
+    count = 0
+    for link in list(Path("/proc/self/fd").iterdir()):
+        with contextlib.suppress(FileNotFoundError):  # closed at this very moment
+            count += str(link.readlink()) == str(path)
+    return count
 
 
 def error(connection: socket.socket) -> str:

@@ -684,3 +684,25 @@ def test_who_is_being_answered_hears_the_end_of_it(folder: Path) -> None:
         assert_closed(busy)
         assert_closed(idle)
     assert not (folder / "ctl").exists()
+
+
+def test_an_answer_that_never_comes_does_not_keep_the_daemon_from_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At a disk that does not answer, say."""
+    monkeypatch.setattr("barmand.service.control.END_SECONDS", 0.05)
+    desk = FakeDesk()
+    control = Control(folder / "ctl", NO_GROUPS, desk.answer)
+    control.start()
+    with contextlib.ExitStack() as clients:
+        bench = Bench(folder / "ctl", desk, control, clients)
+        client = bench.connect()
+        client.request("show-backup", server="patient", backup="last")
+        assert desk.waiting.wait(PATIENCE)
+        with capture_logs() as logs:
+            control.stop()
+        assert control.has_left_work_behind
+        assert "callers are not answered, and left behind" in [line["event"] for line in logs]
+        desk.let_go.set()
+        assert "result" in client.read()
+        assert_closed(client)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 from structlog.testing import capture_logs
 
-from barmand.model.errors import Stopped, ToolFailed
+from barmand.model.errors import Refused, Stopped, ToolFailed
 from barmand.outside.clock import monotonic
 from barmand.service.receivers import Pauses, Receivers, Receiving, Source, State
 from barmand.service.stopping import StopFlag
@@ -257,3 +257,50 @@ def test_a_reload_without_a_server_ends_its_receiver_and_no_other(watched: Watch
     assert not program_of(goes).is_running
     assert program_of(stays).is_running
     assert watched.receivers.state("main") is None
+
+
+# ------------------------------------------------------------------------------------------- hangs
+def test_one_that_hangs_holds_up_nobody_and_its_successor_waits_for_its_end(
+    monkeypatch: pytest.MonkeyPatch, watched: Watched
+) -> None:
+    monkeypatch.setattr("barmand.service.receivers.END_SECONDS", 0.05)
+    monkeypatch.setattr("barmand.service.receivers.LOOK_SECONDS", 0.01)
+    may_end = threading.Event()
+
+    def hang(_stop: StopFlag) -> None:
+        assert may_end.wait(PATIENCE)
+        raise ToolFailed("the disk is back, and says what it had to say")
+
+    receivers, first, second = watched.receivers, source(hang), source(stream)
+    receivers.serve({"main": first})
+    eventually(lambda: receivers.is_streaming("main"), PATIENCE)
+    with capture_logs() as logs:
+        receivers.serve({"main": second})
+    assert "receiver does not end, and is left behind" in [line["event"] for line in logs]
+    assert receivers.has_left_work_behind
+    with pytest.raises(Refused, match="does not end"), receivers.paused("main", "reset"):
+        pytest.fail("two would write into one folder")
+    assert program_of(second).runs == 0
+    may_end.set()
+    eventually(lambda: receivers.is_streaming("main"), PATIENCE)
+    assert program_of(second).is_running
+    assert not receivers.has_left_work_behind
+    assert receivers.state("main") == Receiving(State.STREAMING)  # what the first said is not ours
+
+
+def test_what_hangs_does_not_keep_the_daemon_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("barmand.service.receivers.END_SECONDS", 0.05)
+    may_end = threading.Event()
+
+    def hang(_stop: StopFlag) -> None:
+        assert may_end.wait(PATIENCE)
+
+    receivers = Receivers(lambda: None, SHORT)
+    receivers.serve({"main": source(hang)})
+    eventually(lambda: receivers.is_streaming("main"), PATIENCE)
+    receivers.stop("barmand was shut down")
+    assert receivers.has_left_work_behind
+    assert receivers.state("main") is None
+    may_end.set()
+    eventually(lambda: not receivers.has_left_work_behind, PATIENCE)
+    assert receivers.state("main") is None

@@ -12,7 +12,8 @@ from barmand.model.errors import Refused, Stopped, ToolFailed
 from barmand.model.progress import Phase
 from barmand.model.queueing import Limits
 from barmand.model.turns import Places
-from barmand.service.runner import Job, Key, Runner
+from barmand.service.job import Job, Key
+from barmand.service.runner import Runner
 from support.waiting import eventually
 
 KEY = Key("backup", "main", "20240501T023000")
@@ -424,6 +425,21 @@ def test_a_stop_leaves_behind_what_does_not_end(
     assert line["work"] == ["archive main", "backup main 20240501T023000"]
 
 
+def test_a_stop_leaves_behind_also_what_waited_and_hangs_when_it_is_to_end(
+    gates: Callable[[], Gate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verification of a backup whose disk does not answer, say: another one hangs before it."""
+    monkeypatch.setattr("barmand.service.runner.STOP_SECONDS", 0.1)
+    runner, hung, next_one = Runner(Limits(1)), gates(), gates()
+    for key, gate in ((KEY, hung), (Key("verification", "main", "20240502T023000"), next_one)):
+        runner.queue_reading(runner.enlist(key), gate)
+    hung.wait()
+    with capture_logs():
+        runner.stop("shut down")
+    assert next_one.begun.is_set()
+    assert runner.has_left_work_behind
+
+
 def test_nothing_new_begins_after_a_stop(runner: Runner, gates: Callable[[], Gate]) -> None:
     never = gates()
     runner.stop("shut down")
@@ -619,5 +635,28 @@ def test_quick_hooks_keep_their_place(gates: Callable[[], Gate]) -> None:
     hooked.copying.let_go.set()
     other.wait()
     hooked.after.let_go.set()
+    other.let_go.set()
+    runner.stop("done")
+
+
+def test_hooks_that_end_as_their_time_is_over_keep_their_place(gates: Callable[[], Gate]) -> None:
+    """The clock rings, and before it is heard the copy has begun."""
+    runner, copying, other = Runner(Limits(1)), gates(), gates()
+
+    def work(job: Job) -> None:
+        report = runner.reporter(job)
+        report(Phase.AGREEING, None, None)
+        timer = job.patience
+        assert timer is not None
+        report(Phase.CHECKPOINT, None, None)
+        timer.function(*timer.args)
+        copying()
+
+    begin(runner, KEY, work)
+    copying.wait()
+    begin(runner, OTHER, other)
+    assert not other.begun.is_set()
+    copying.let_go.set()
+    other.wait()
     other.let_go.set()
     runner.stop("done")

@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from barmand.catalog.memory import Catalog, open_catalog
+from barmand.model.backup import INTERRUPTED, SHUT_DOWN, Reason, Status
 from barmand.model.calendar import RUNS, Outcome, ScheduleLine
-from barmand.model.errors import Refused, Stopped, StorageFailed
+from barmand.model.errors import Refused, Stopped, StorageFailed, ToolFailed
 from barmand.service.due_times import due_times
 from barmand.service.schedule import Schedule, Wanted
 from barmand.settings.schedule_lines import read
@@ -215,6 +216,84 @@ def test_what_was_due_while_the_settings_of_a_server_were_wrong_is_made_up(world
     world.now = NOON + 16 * HOUR
     world.serve(NIGHTLY)
     assert world.at(world.now) == [NOON + 14 * HOUR]
+
+
+# -------------------------------------------------------------- a backup that ended with the daemon
+class Interrupted(World):
+    """Its backups are rows of the catalogue, and end as `fails` says."""
+
+    fails: Reason | None = INTERRUPTED
+
+    def start_backup(self, server: str, line: ScheduleLine, due: datetime) -> str:
+        super().start_backup(server, line, due)
+        backups = self.catalog.backups
+        queued = backups.queue(server, method="local", name=None, requester="test", now=self.now)
+        if self.fails is not None:
+            backups.move(queued, queued.failed(self.now, self.fails), now=self.now)
+        return queued.id
+
+
+SHUT = Reason.of(Stopped(SHUT_DOWN))
+
+
+@pytest.mark.parametrize("reason", [INTERRUPTED, SHUT])
+@pytest.mark.parametrize("later", [MINUTE, 50 * MINUTE])
+def test_a_backup_that_ended_with_the_daemon_is_made_up_once_as_its_line_says(
+    catalog: Catalog, reason: Reason, later: timedelta
+) -> None:
+    world, due = Interrupted(catalog), NOON + 14 * HOUR
+    world.fails = reason
+    lines = (f"{NIGHTLY} name=nightly jobs=4", f"{HOURLY} jobs=2")
+    world.serve(*lines)
+    world.at(due)
+    world.born()
+    world.serve(*lines)
+    assert world.at(due + later) == [due]
+    assert [text for _, text, _ in world.started] == [lines[0]]
+    first, second = catalog.backups.of_server("main")[-2:]
+    assert (first.status, first.reason) == (Status.FAILED, reason)
+    assert world.last(NIGHTLY)[:2] == ("made up", second.id)
+    assert world.last(HOURLY)[:2] == ("joined", second.id)
+    world.born()
+    world.serve(*lines)
+    assert world.at(due + later) == [], "a backup that takes the daemon down is not begun for ever"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.of(Stopped("cancelled by root")),
+        Reason.of(ToolFailed("pg_basebackup ended with 1")),
+        Reason.of(StorageFailed(SHUT_DOWN)),
+        None,
+    ],
+)
+def test_one_that_was_cancelled_or_failed_or_goes_on_is_not_made_up(
+    catalog: Catalog, reason: Reason | None
+) -> None:
+    world, due = Interrupted(catalog), NOON + 14 * HOUR
+    world.fails = reason
+    world.serve(NIGHTLY)
+    assert world.at(due) == [due]
+    world.born()
+    world.serve(NIGHTLY)
+    assert world.at(due + HOUR) == []
+    assert world.last(NIGHTLY)[0] == "started"
+
+
+def test_one_that_ended_with_the_daemon_longer_ago_than_the_grace_is_missed(
+    catalog: Catalog,
+) -> None:
+    world, due = Interrupted(catalog), NOON + 14 * HOUR
+    world.serve(NIGHTLY, grace=HOUR)
+    world.at(due)
+    world.born()
+    world.serve(NIGHTLY, grace=HOUR)
+    assert world.at(due + 2 * HOUR) == []
+    assert world.last(NIGHTLY)[0] == "missed"
+    assert [kind for kind, _ in world.told] == ["schedule missed"]
+    assert world.at(due + 3 * HOUR) == []
+    assert world.live(due + DAY) == [due + DAY]
 
 
 # ------------------------------------------------------------------------------- a clock that jumps

@@ -35,7 +35,8 @@ def quiet_bells() -> Bells:
         ring_archive=_nobody,
         ring_retention=_nobody,
         find_kit=lambda _server: None,
-        delete_alone=lambda _backup, delete: delete(),
+        delete_alone=lambda _backup, delete: delete(StopFlag()),
+        works_on_deletion=lambda _backup: False,
         receivers=Receivers(lambda: None),
     )
 

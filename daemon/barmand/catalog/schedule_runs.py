@@ -4,13 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Row, and_, delete, exists, func, insert, or_, select
 
 from barmand.catalog import rows
 from barmand.catalog.database import Database
+from barmand.model.backup import DAEMON_ENDED, Status
 from barmand.model.calendar import RUNS, Outcome
+from barmand.model.errors import Stopped
 
 _runs = rows.schedule_runs
+_earlier = rows.schedule_runs.alias("earlier")
 KEPT = 500
 """Rows of one schedule; older ones go."""
 
@@ -66,7 +69,8 @@ class ScheduleRuns:
         """Up to when it is known what came of it; no later than `now`. None where nothing is.
 
         What the clock said before it was set back does not count until it says so again; and what
-        it was ahead for and came to nothing then may still come to something.
+        it was ahead for and came to nothing then may still come to something. So does a backup
+        that ended with the daemon: the first one that was begun for its due time.
         """
         nothing = (Outcome.MISSED.value, Outcome.SKIPPED.value)
         with self.database.reading() as connection:
@@ -76,9 +80,21 @@ class ScheduleRuns:
                     _runs.c.schedule == schedule,
                     _runs.c.due <= now,
                     or_(_runs.c.at <= now, _runs.c.outcome.not_in(nothing)),
+                    or_(~_ended_with_the_daemon(), _begun_before()),
                 )
             ).scalar_one_or_none()
         return found
+
+    def was_begun(self, server: str, schedule: str, due: datetime) -> bool:
+        """Has a backup been begun for this due time, whatever became of it?"""
+        begun = select(_runs.c.id).where(
+            _runs.c.server == server,
+            _runs.c.schedule == schedule,
+            _runs.c.due == due,
+            _runs.c.backup_id.is_not(None),
+        )
+        with self.database.reading() as connection:
+            return connection.execute(begun.limit(1)).first() is not None
 
     def newest(self) -> dict[tuple[str, str], ScheduleRun]:
         """The row written last of each schedule, by server and schedule."""
@@ -97,6 +113,33 @@ class ScheduleRuns:
         with self.database.reading() as connection:
             row = connection.execute(statement.order_by(_runs.c.id.desc()).limit(1)).first()
         return None if row is None else _run(row)
+
+
+def _ended_with_the_daemon() -> ColumnElement[bool]:
+    """Did the backup of a row of `_runs`?"""
+    backup = rows.backups.c
+    return exists().where(
+        and_(
+            backup.server == _runs.c.server,
+            backup.id == _runs.c.backup_id,
+            backup.status == Status.FAILED,
+            backup.error_code == Stopped.__name__,
+            backup.error_message.in_(DAEMON_ENDED),
+        )
+    )
+
+
+def _begun_before() -> ColumnElement[bool]:
+    """Is a row of `_runs` not the first with a backup for its due time?"""
+    return exists().where(
+        and_(
+            _earlier.c.server == _runs.c.server,
+            _earlier.c.schedule == _runs.c.schedule,
+            _earlier.c.due == _runs.c.due,
+            _earlier.c.id < _runs.c.id,
+            _earlier.c.backup_id.is_not(None),
+        )
+    )
 
 
 def _run(row: Row[tuple[object, ...]]) -> ScheduleRun:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import backup_command, completion, values
+from barmand.ctl import backup_command, completion, subjects, values
 from barmand.ctl.command import Command
 from barmand.ctl.door_commands import DOOR_COMMANDS
 from barmand.ctl.hook_commands import HOOK_COMMANDS
@@ -20,43 +20,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from barmand.ctl.command import Params
 
-ALL = "all"
 NAGIOS = "nagios"
 """A format that only `check` has."""
 
 
-def _nothing(_parser: argparse.ArgumentParser) -> None:
-    pass
-
-
-def _no_params(_options: argparse.Namespace) -> Params:
-    return {}
-
-
-def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
-
-
-def _add_backup(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
-    parser.add_argument(
-        "backup",
-        metavar="BACKUP",
-        type=values.word,
-        help="an id, a name, or first, oldest, last, latest, last-full, latest-full, last-failed",
-    )
-
-
 def _add_perhaps_backup(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument(
         "backup", metavar="BACKUP", nargs="?", type=values.word, help="else the active one"
-    )
-
-
-def _add_servers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "servers", metavar="SERVER", nargs="+", type=values.word, help="`all` means every server"
     )
 
 
@@ -65,29 +36,19 @@ def _add_minimal(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_list_backups(parser: argparse.ArgumentParser) -> None:
-    _add_perhaps_servers(parser)
+    subjects.add_perhaps_servers(parser)
     _add_minimal(parser)
 
 
 def _add_show_servers(parser: argparse.ArgumentParser) -> None:
-    _add_servers(parser)
+    subjects.add_servers(parser)
     parser.add_argument(
         "--no-live", dest="live", action="store_false", help="do not ask PostgreSQL"
     )
 
 
-def _add_perhaps_servers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "servers",
-        metavar="SERVER",
-        nargs="*",
-        type=values.word,
-        help="none, or `all`: every server",
-    )
-
-
 def _add_restore(parser: argparse.ArgumentParser) -> None:
-    _add_backup(parser)
+    subjects.add_backup(parser)
     parser.add_argument(
         "destination", metavar="DESTINATION", type=values.folder, help="an empty or new folder"
     )
@@ -110,20 +71,8 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _named(servers: list[str]) -> list[str]:
-    """Each server once, in the order given; `all` only by itself."""
-    once = list(dict.fromkeys(servers))
-    if ALL in once and len(once) > 1:
-        raise UsageError("`all` means every server: name servers, or say `all`, not both")
-    return once
-
-
-def _servers_params(options: argparse.Namespace) -> Params:
-    return {"servers": _named(options.servers)}
-
-
 def _add_check(parser: argparse.ArgumentParser) -> None:
-    _add_servers(parser)
+    subjects.add_servers(parser)
     parser.add_argument(
         "--nagios",
         dest="format",
@@ -141,20 +90,15 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _check_params(options: argparse.Namespace) -> Params:
-    return {**_servers_params(options), "check_timeout": options.check_timeout}
+    return {**subjects.servers_params(options), "check_timeout": options.check_timeout}
 
 
 def _show_params(options: argparse.Namespace) -> Params:
-    return {"servers": _named(options.servers), "live": options.live}
-
-
-def _perhaps_servers_params(options: argparse.Namespace) -> Params:
-    servers = _named(options.servers)
-    return {"servers": [] if servers == [ALL] else servers}
+    return {"servers": subjects.named(options.servers), "live": options.live}
 
 
 def _backup_params(options: argparse.Namespace) -> Params:
-    return {**backup_command.params(options), "servers": _named(options.servers)}
+    return {**backup_command.params(options), "servers": subjects.named(options.servers)}
 
 
 def _one_backup_params(options: argparse.Namespace) -> Params:
@@ -178,10 +122,10 @@ def _restore_params(options: argparse.Namespace) -> Params:
 COMMANDS: dict[str, Command] = {
     "backup": Command("take base backups", backup_command.add_options, _backup_params),
     "cancel": Command("stop a running backup", _add_perhaps_backup, _one_backup_params),
-    "list-backups": Command("the backups", _add_list_backups, _perhaps_servers_params),
-    "show-backup": Command("all about one backup", _add_backup, _one_backup_params),
-    "check-backup": Command("look for its WAL now", _add_backup, _one_backup_params),
-    "delete": Command("delete one backup", _add_backup, _one_backup_params),
+    "list-backups": Command("the backups", _add_list_backups, subjects.perhaps_servers_params),
+    "show-backup": Command("all about one backup", subjects.add_backup, _one_backup_params),
+    "check-backup": Command("look for its WAL now", subjects.add_backup, _one_backup_params),
+    "delete": Command("delete one backup", subjects.add_backup, _one_backup_params),
     "restore": Command("lay a cluster out from a backup", _add_restore, _restore_params),
     **KEEP_COMMANDS,
     **PROOF_COMMANDS,
@@ -192,15 +136,17 @@ COMMANDS: dict[str, Command] = {
     **HOOK_COMMANDS,
     **SCHEDULE_COMMANDS,
     "check": Command("is all well with servers?", _add_check, _check_params),
-    "list-servers": Command("the servers", _add_minimal, _no_params),
+    "list-servers": Command("the servers", _add_minimal, subjects.no_params),
     "show-servers": Command("what is known of servers", _add_show_servers, _show_params),
-    "status": Command("what goes on", _add_perhaps_servers, _perhaps_servers_params),
-    "ping": Command("does the daemon answer?", _nothing, _no_params),
-    "reload": Command("read the settings again", _nothing, _no_params),
+    "status": Command(
+        "what goes on", subjects.add_perhaps_servers, subjects.perhaps_servers_params
+    ),
+    "ping": Command("does the daemon answer?", subjects.nothing, subjects.no_params),
+    "reload": Command("read the settings again", subjects.nothing, subjects.no_params),
     "completion": completion.command(lambda: COMMANDS),
 }
 
-HELP = Command("this page, or the words of one COMMAND", _nothing, _no_params)
+HELP = Command("this page, or the words of one COMMAND", subjects.nothing, subjects.no_params)
 
 ALIASES = {
     "list-backup": "list-backups",

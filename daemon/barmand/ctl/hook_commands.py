@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import values
+from barmand.ctl import subjects, values
 from barmand.ctl.command import Command
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ _HOOK = "as its option is called: pre_backup_script, or pre_backup"
 
 
 def _add_test(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
+    subjects.add_server(parser)
     parser.add_argument("hook", metavar="HOOK", type=values.word, help=_HOOK)
 
 
@@ -24,7 +24,7 @@ def _test_params(options: argparse.Namespace) -> Params:
 
 
 def _add_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
+    subjects.add_server(parser)
     parser.add_argument(
         "hook", metavar="HOOK", nargs="?", type=values.word, help=f"{_HOOK}; else all of them"
     )

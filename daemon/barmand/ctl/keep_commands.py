@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import values
+from barmand.ctl import subjects, values
 from barmand.ctl.command import Command
 
 TYPE_CHECKING = False
@@ -12,13 +12,8 @@ if TYPE_CHECKING:
     from barmand.ctl.command import Params
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
-
-
 def _add_keep(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
-    parser.add_argument("backup", metavar="BACKUP", type=values.word, help="as for show-backup")
+    subjects.add_backup(parser)
     deeds = parser.add_mutually_exclusive_group(required=True)
     deeds.add_argument(
         "--target",
@@ -49,7 +44,7 @@ def _keep_params(options: argparse.Namespace) -> Params:
 
 
 def _add_retention(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="also what the next pass would delete and free"
     )
@@ -59,16 +54,10 @@ def _retention_params(options: argparse.Namespace) -> Params:
     return {"server": options.server, "dry_run": options.dry_run}
 
 
-def _nothing(_parser: argparse.ArgumentParser) -> None:
-    pass
-
-
-def _no_params(_options: argparse.Namespace) -> Params:
-    return {}
-
-
 KEEP_COMMANDS = {
     "keep": Command("keep a backup from retention and deletion", _add_keep, _keep_params),
     "retention": Command("which backups stay, and why", _add_retention, _retention_params),
-    "trust-clock": Command("the clock is right, whatever it did", _nothing, _no_params),
+    "trust-clock": Command(
+        "the clock is right, whatever it did", subjects.nothing, subjects.no_params
+    ),
 }

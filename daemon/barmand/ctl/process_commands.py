@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import values
+from barmand.ctl import subjects, values
 from barmand.ctl.command import Command
 
 TYPE_CHECKING = False
@@ -12,19 +12,11 @@ if TYPE_CHECKING:
     from barmand.ctl.command import Params
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
-
-
 def _add_task(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument(
         "task", metavar="TASK", type=values.word, help="a task or an id of `list-processes`"
     )
-
-
-def _server_params(options: argparse.Namespace) -> Params:
-    return {"server": options.server}
 
 
 def _task_params(options: argparse.Namespace) -> Params:
@@ -32,6 +24,8 @@ def _task_params(options: argparse.Namespace) -> Params:
 
 
 PROCESS_COMMANDS = {
-    "list-processes": Command("what is being worked on", _add_server, _server_params),
+    "list-processes": Command(
+        "what is being worked on", subjects.add_server, subjects.server_params
+    ),
     "terminate-process": Command("end a piece of work", _add_task, _task_params),
 }

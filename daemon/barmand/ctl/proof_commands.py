@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import values
+from barmand.ctl import subjects, values
 from barmand.ctl.command import Command
-from barmand.model.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from barmand.ctl.command import Params
-
-ALL = "all"
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
@@ -29,15 +26,12 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify_params(options: argparse.Namespace) -> Params:
-    backups = list(dict.fromkeys(options.backups))
-    if ALL in backups and len(backups) > 1:
-        raise UsageError("`all` means every backup: name backups, or say `all`, not both")
+    backups = subjects.named(options.backups, "backup")
     return {"servers": [options.server], "backups": backups}
 
 
 def _add_manifest(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
-    parser.add_argument("backup", metavar="BACKUP", type=values.word, help="as for show-backup")
+    subjects.add_backup(parser)
     parser.add_argument(
         "--manifest-checksums",
         metavar="ALGORITHM",
@@ -55,13 +49,7 @@ def _manifest_params(options: argparse.Namespace) -> Params:
 
 
 def _add_diagnose(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "servers",
-        metavar="SERVER",
-        nargs="*",
-        type=values.word,
-        help="none, or `all`: every server",
-    )
+    subjects.add_perhaps_servers(parser)
     parser.add_argument(
         "--no-check",
         dest="check",
@@ -71,10 +59,7 @@ def _add_diagnose(parser: argparse.ArgumentParser) -> None:
 
 
 def _diagnose_params(options: argparse.Namespace) -> Params:
-    servers = list(dict.fromkeys(options.servers))
-    if ALL in servers and len(servers) > 1:
-        raise UsageError("`all` means every server: name servers, or say `all`, not both")
-    return {"servers": [] if servers == [ALL] else servers, "check": options.check}
+    return {**subjects.perhaps_servers_params(options), "check": options.check}
 
 
 PROOF_COMMANDS = {

@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import values
+from barmand.ctl import subjects, values
 from barmand.ctl.command import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from barmand.ctl.command import Params
-
-
-def _add_schedule(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("servers", metavar="SERVER", nargs="*", type=values.word, help="or all")
-
-
-def _schedule_params(options: argparse.Namespace) -> Params:
-    servers = list(dict.fromkeys(options.servers))
-    return {"servers": [] if servers == ["all"] else servers}
 
 
 def _add_cron(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +30,10 @@ def _cron_params(options: argparse.Namespace) -> Params:
 
 
 SCHEDULE_COMMANDS = {
-    "schedule": Command("what runs by itself, and how it went", _add_schedule, _schedule_params),
+    "schedule": Command(
+        "what runs by itself, and how it went",
+        subjects.add_perhaps_servers,
+        subjects.perhaps_servers_params,
+    ),
     "cron": Command("have the due chores done now", _add_cron, _cron_params),
 }

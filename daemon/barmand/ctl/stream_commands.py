@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import values
+from barmand.ctl import subjects, values
 from barmand.ctl.command import Command
 from barmand.model.errors import UsageError
 
@@ -15,12 +15,8 @@ if TYPE_CHECKING:
 ARCHIVE_TIMEOUT = 30.0
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
-
-
 def _add_receive_wal(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     actions = parser.add_mutually_exclusive_group()
     for action, meaning in (
         ("stop", "end the receiver, until --start, also over a restart of the daemon"),
@@ -49,7 +45,7 @@ def _receive_wal_params(options: argparse.Namespace) -> Params:
 
 
 def _add_switch_wal(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument(
         "--force", action="store_true", help="after a checkpoint, so that there is something"
     )
@@ -73,7 +69,7 @@ def _switch_wal_params(options: argparse.Namespace) -> Params:
 
 
 def _add_check_wal_archive(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument(
         "--timeline",
         metavar="N",
@@ -87,7 +83,7 @@ def _check_wal_archive_params(options: argparse.Namespace) -> Params:
 
 
 def _add_replication_status(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument("--target", choices=("all", "hot-standby", "wal-streamer"), default="all")
     parser.add_argument(
         "--source",

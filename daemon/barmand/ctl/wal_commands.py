@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from barmand.ctl import values
+from barmand.ctl import subjects, values
 from barmand.ctl.command import Command
 
 TYPE_CHECKING = False
@@ -14,13 +14,8 @@ if TYPE_CHECKING:
 FILE_TARGETS = ("standalone", "data", "wal", "full")
 
 
-def _add_server(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("server", metavar="SERVER", type=values.word)
-
-
 def _add_list_files(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
-    parser.add_argument("backup", metavar="BACKUP", type=values.word, help="as for show-backup")
+    subjects.add_backup(parser)
     parser.add_argument(
         "--target",
         choices=FILE_TARGETS,
@@ -30,12 +25,8 @@ def _add_list_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _server_params(options: argparse.Namespace) -> Params:
-    return {"server": options.server}
-
-
 def _add_gaps(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument("--all", action="store_true", help="also those that are healed")
 
 
@@ -44,7 +35,7 @@ def _gaps_params(options: argparse.Namespace) -> Params:
 
 
 def _add_acknowledge(parser: argparse.ArgumentParser) -> None:
-    _add_server(parser)
+    subjects.add_server(parser)
     parser.add_argument("gap", metavar="GAP", type=values.count, help="its number in `wal-gaps`")
     parser.add_argument("--reason", required=True, type=values.word, help="why it may stay")
 
@@ -58,9 +49,13 @@ def _list_files_params(options: argparse.Namespace) -> Params:
 
 
 WAL_COMMANDS = {
-    "archive-wal": Command("archive what has arrived, now", _add_server, _server_params),
+    "archive-wal": Command(
+        "archive what has arrived, now", subjects.add_server, subjects.server_params
+    ),
     "wal-gaps": Command("WAL that is missing", _add_gaps, _gaps_params),
     "acknowledge-gap": Command("no alarm for this gap", _add_acknowledge, _acknowledge_params),
-    "rebuild": Command("make the catalogue tell what is on disk", _add_server, _server_params),
+    "rebuild": Command(
+        "make the catalogue tell what is on disk", subjects.add_server, subjects.server_params
+    ),
     "list-files": Command("the files of a backup", _add_list_files, _list_files_params),
 }

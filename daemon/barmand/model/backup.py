@@ -61,6 +61,16 @@ class Reason:
         )
 
 
+SHUT_DOWN = "barmand was shut down"
+INTERRUPTED = Reason(
+    "Stopped",
+    "interrupted: barmand ended while this backup was under way",
+    "PostgreSQL ended its backup mode with the lost connection. Take the backup again.",
+)
+DAEMON_ENDED = (SHUT_DOWN, INTERRUPTED.message)
+"""What a Stopped backup says that ended with the daemon; one that was cancelled says by whom."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tablespace:
     name: str

@@ -17,7 +17,7 @@ from barmand.model.errors import Failure, NotFound, Refused, Stopped
 from barmand.model.event import Event
 from barmand.model.judge import in_order
 from barmand.model.verdict import Verdict
-from barmand.operations.delete import Delete
+from barmand.operations.delete import Alone, Delete
 from barmand.operations.judging import Judging
 from barmand.operations.keep import KeepBackup
 from barmand.operations.ports import Clock, Stop
@@ -34,8 +34,7 @@ class Expire:
     judging: Judging
     keeping: KeepBackup
     delete: Delete
-    alone: Callable[[Backup, Callable[[], int]], int]
-    """Do it, unless somebody is deleting this backup already: then Refused."""
+    alone: Alone
     backups: Backups
     events: Events
     now: Clock
@@ -61,7 +60,7 @@ class Expire:
         for verdict in going:
             if stop.is_set() or not is_current():
                 break
-            gone += self._expire(verdict.backup, stop, is_current)
+            gone += self._expire(verdict.backup, is_current)
         return gone
 
     def _finish_deletions(self, stop: Stop) -> None:
@@ -70,25 +69,31 @@ class Expire:
             if backup.status is not Status.DELETING or stop.is_set():
                 continue
             try:
-                self.alone(backup, partial(self.delete.run, backup, actor=ACTOR, stop=stop))
+                self.alone(backup, partial(self._delete, backup))
             except (Refused, Stopped, NotFound):
                 continue  # somebody is at it, or was
             except Failure as failure:
                 self._tell_left(backup, failure)
 
-    def _expire(self, backup: Backup, stop: Stop, is_current: Callable[[], bool]) -> int:
+    def _delete(self, backup: Backup, stop: Stop) -> int:
+        return self.delete.run(backup, actor=ACTOR, stop=stop)
+
+    def _expire(self, backup: Backup, is_current: Callable[[], bool]) -> int:
         def still(backup: Backup) -> None:
             """Judged under the guard, with nothing but the row's own move to come."""
             if not is_current():
                 raise Stopped("the settings were read again")
             self._demand(backup)
 
+        def delete(stop: Stop) -> int:
+            return self.delete.run(backup, actor=ACTOR, stop=stop, still=still)
+
         try:
             verdict = self._demand(backup)
             log.info("backup expires", backup_id=backup.id, why=verdict.why)
-            self.alone(backup, lambda: self.delete.run(backup, actor=ACTOR, stop=stop, still=still))
+            self.alone(backup, delete)
         except (Stopped, NotFound):
-            # Stopped: it goes on at the next start. Not found: somebody else was quicker.
+            # Stopped: the next pass takes it up. Not found: somebody else was quicker.
             return 0
         except Failure as failure:
             self._tell_left(backup, failure)

@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 LAST_WORDS_SECONDS = 10.0
 """What hooks may still take, all together, after an event that a stop has ended."""
+WAL_KEPT = "WAL kept by a hook"
 _SHOWN_LINES = 5
 
 
@@ -140,6 +141,17 @@ class HookRunner:
         )
         shown = {key: without_secrets(text, self.secrets) for key, text in told.items()}
         return Tried(shown, ended, outcome)
+
+    def tell_kept(self, count: int) -> None:
+        """So many segments its last whole pass left because a hook forbids their removal."""
+        facts = {"segments": count}
+        told = Event(at=self.now(), kind=WAL_KEPT, server=self.server, facts=facts)
+        if count or self.kept():
+            self.events.add_once(told)
+
+    def kept(self) -> int:
+        last = self.events.find_last(WAL_KEPT, self.server, None)
+        return int(str(last["segments"])) if last is not None else 0
 
     def _set(self, event: HookEvent, phase: HookPhase) -> list[Hook]:
         return [hook for hook in in_order(event, phase) if hook in self.commands]

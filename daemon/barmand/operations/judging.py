@@ -20,6 +20,7 @@ from barmand.model.judge import judge
 from barmand.model.keeping import Kept
 from barmand.model.verdict import Known, Rules, Verdict
 from barmand.model.wal import missing
+from barmand.operations.absent import absent
 from barmand.operations.ports import Clock
 from barmand.storage import keep_marks
 from barmand.storage.ground import complaint
@@ -60,9 +61,10 @@ class Judging:
         A daemon's own pass `remembers` what it thinks of the clock; a question does not.
         """
         is_known = self.servers.system_id(self.server) is not None
-        why = complaint(self.layout, is_known=is_known)
-        if why is not None:
-            return why
+        return complaint(self.layout, is_known=is_known) or self.doubt(remembers=remembers)
+
+    def doubt(self, *, remembers: bool) -> str | None:
+        """As `hindrance`, by the clock alone."""
         watches = self.clock_watches
         watched = (watches.look if remembers else watches.think)(self.reading())
         doubt = why_doubted(watched)
@@ -109,4 +111,5 @@ class Judging:
             held=self.holds.of_server(self.server),
             lacking=lacking,
             damaged=self.proofs.damaged(self.server),
+            absent=absent(self.layout, backups),
         )

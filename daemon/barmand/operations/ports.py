@@ -1,4 +1,7 @@
-"""The shapes we need from outside; their adapters do not know them, they just fit."""
+"""The shapes we need from outside; their adapters do not know them, they just fit.
+
+Long because it is a table: each shape once, and what its adapter promises.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager

@@ -1,6 +1,5 @@
 """What each unfinished backup becomes after a restart."""
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -8,25 +7,14 @@ from functools import partial
 import structlog
 
 from barmand.catalog.backups import Backups
-from barmand.model.backup import ACTIVE, Backup, Reason, Status
+from barmand.model.backup import ACTIVE, INTERRUPTED, Backup, Status
 from barmand.model.errors import Refused
 from barmand.operations.archive import Archive
-from barmand.operations.delete import Delete
+from barmand.operations.delete import Alone, Delete
 from barmand.operations.ports import Stop
 from barmand.operations.record import Record
 
 log = structlog.get_logger()
-
-INTERRUPTED = Reason(
-    "Stopped",
-    "interrupted: barmand ended while this backup was under way",
-    "PostgreSQL ended its backup mode with the lost connection. Take the backup again.",
-)
-
-
-def at_once(_backup: Backup, deletion: Callable[[], int]) -> int:
-    """Where nobody else deletes."""
-    return deletion()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +23,7 @@ class Restart:
     record: Record
     archive: Archive
     delete: Delete
-    alone: Callable[[Backup, Callable[[], int]], int] = at_once
-    """Do it, unless somebody is deleting this backup already: then Refused."""
+    alone: Alone
 
     def fail_if_active(self, backup: Backup) -> None:
         """Unless that was seen to meanwhile."""
@@ -54,6 +41,9 @@ class Restart:
         """
         self.archive.heal()
         for backup in self.backups.of_server(server):
-            if backup.status is Status.DELETING:
+            if backup.status is Status.DELETING and not stop.is_set():
                 with suppress(Refused):  # a reload: somebody is at it
-                    self.alone(backup, partial(self.delete.go_on, backup, stop=stop))
+                    self.alone(backup, partial(self._go_on, backup))
+
+    def _go_on(self, backup: Backup, stop: Stop) -> int:
+        return self.delete.go_on(backup, stop=stop)

@@ -15,20 +15,13 @@ import structlog
 
 from barmand.catalog.holds import Holds
 from barmand.catalog.proofs import Proofs
-from barmand.catalog.wal_gaps import WalGaps
-from barmand.catalog.wal_runs import WalRuns
 from barmand.model.backup import RESTORABLE, Backup, Tablespace
 from barmand.model.errors import NotFound, Refused, Stopped
-from barmand.model.gap import GapState
-from barmand.model.lineage import Lineage
 from barmand.model.progress import Phase
-from barmand.model.recovery import Target, archiving_off, settings_for, wal_for
-from barmand.model.replay import before_hole, first_hole, line_behind
-from barmand.model.wal import Run, missing
+from barmand.model.recovery import Target, archiving_off, settings_for
 from barmand.operations.archive import names_of
 from barmand.operations.hooks import Hooks
 from barmand.operations.lay_wal import LayWal
-from barmand.operations.noticed import Noticed
 from barmand.operations.ports import Clock, Report, Seconds, Stop
 from barmand.operations.restore_hooks import with_hooks
 from barmand.operations.restore_lacks import (
@@ -39,11 +32,12 @@ from barmand.operations.restore_lacks import (
     refuse_damaged,
 )
 from barmand.operations.restore_plan import Plan
+from barmand.operations.restore_wal import RestoreWal
 from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, Archive, archive_in
 from barmand.storage.promises import promised
 from barmand.storage.restored import Destination, Fragment
-from barmand.storage.wals import WalArchive, read_text
+from barmand.storage.wals import WalArchive
 
 log = structlog.get_logger()
 
@@ -64,12 +58,10 @@ class Restore:
 
     layout: Layout
     wals: WalArchive
-    wal_runs: WalRuns
-    wal_gaps: WalGaps
+    wal: RestoreWal
     holds: Holds
     hooks: Hooks
     proofs: Proofs
-    noticed: Noticed
     forbidden: Sequence[Path]
     now: Clock
     monotonic: Seconds
@@ -94,8 +86,8 @@ class Restore:
             )
         if backup.compression is not None:
             self._archives(backup, cluster.tablespaces)  # or they are not all there
-        line = self._line(backup, target)
-        segments, hole = self._segments(backup, target, line, cluster.segment_size)
+        line = self.wal.line(backup, target)
+        segments, hole = self.wal.segments(backup, target, line, cluster.segment_size)
         places = self._places(cluster.tablespaces, moved)
         every = [Destination(destination), *places.values()]
         for place in every:
@@ -152,61 +144,6 @@ class Restore:
     def _lacks(self, backup: Backup) -> Lacks:
         return Lacks.of(backup, self.layout.data(backup.id))
 
-    def _line(self, backup: Backup, target: Target) -> Lineage:
-        """Which timelines recovery follows, told by the histories in the archive."""
-        copied = backup.copied
-        if copied is None:
-            raise ValueError("a backup that is restorable knows its positions")
-        if target is Target.IMMEDIATE:
-            return Lineage(copied.timeline)
-        histories = {
-            int(name[:8], 16): read_text(path).decode(errors="replace")
-            for name in self.wals.histories()
-            if (path := self.wals.path(name)) is not None
-        }
-        return line_behind(copied.timeline, copied.end_lsn, histories)
-
-    def _segments(
-        self, backup: Backup, target: Target, line: Lineage, size: int
-    ) -> tuple[list[Run], Run | None]:
-        """What recovery reads, and the hole at which an operator lets it end. Raises Refused."""
-        needed = backup.needed()
-        if needed is None:
-            raise ValueError("a backup that is restorable knows its WAL")
-        held = list(self.wal_runs.of_server(backup.server))
-        gaps = missing(needed, held)
-        hole = None if target is Target.IMMEDIATE else first_hole(line, needed, held, size)
-        wanted = wal_for(target, needed, held)
-        if hole is not None and not gaps:
-            if self._is_accepted(backup.server, hole):
-                wanted = before_hole(line, hole, wanted)
-            else:
-                gaps = [hole]
-        if not gaps:
-            lost = [
-                segment
-                for run in wanted
-                for segment in run.segments()
-                if not self.wals.is_whole(segment.name(size), size)
-            ]
-            if lost:
-                self.noticed.tell(lost, size)
-            gaps = [Run(each.timeline, each.number, each.number) for each in lost]
-        if gaps:
-            count = sum(gap.last - gap.first + 1 for gap in gaps)
-            names = ", ".join(names_of(gaps, size, 3))
-            raise Refused(
-                f"{count} WAL segment(s) that this restore needs are not whole in the archive: "
-                f"{names}",
-                hint=None if target is Target.IMMEDIATE else _ways_past(backup.server),
-            )
-        return wanted, hole
-
-    def _is_accepted(self, server: str, hole: Run) -> bool:
-        """Has an operator acknowledged that all of it is lost?"""
-        known = [gap.run for gap in self.wal_gaps.of_server(server, (GapState.ACKNOWLEDGED,))]
-        return not missing(hole, known)
-
     def _places(
         self, tablespaces: Sequence[Tablespace], moved: Mapping[str, str]
     ) -> dict[Tablespace, Destination]:
@@ -240,6 +177,7 @@ class Restore:
 
         report(Phase.COPYING, 0, total)
         size = self._fill(plan.backup, fragment, spaces, stop, progress)
+        fragment.make_empty_folders(plan.version)
         fragment.forget_tablespace_map()
         for space, part in spaces.items():
             fragment.link_tablespace(space.oid, part.destination.path)
@@ -303,13 +241,6 @@ def _early_end(plan: Plan) -> list[str]:
         return []
     names = ", ".join(names_of([plan.hole], plan.segment_size, 3))
     return [f"recovery ends before WAL that is acknowledged as lost: {names}"]
-
-
-def _ways_past(server: str) -> str:
-    return (
-        "With --target-immediate only the WAL of the backup itself is needed; "
-        f"`barmanctl acknowledge-gap {server} GAP` lets recovery end before a gap."
-    )
 
 
 def _begun(place: Destination, undo: ExitStack) -> Fragment:

@@ -22,6 +22,7 @@ from barmand.operations.noticed import Noticed
 from barmand.operations.ports import Clock, Report, Seconds, Stop, VerifyTool, heed
 from barmand.operations.verify_copy import VerifyCopy
 from barmand.storage import facts_proof
+from barmand.storage.disk import at_the_disk
 from barmand.storage.findings import Findings
 from barmand.storage.layout import Layout
 from barmand.storage.wal_proof import look_at_history, look_at_segment
@@ -101,7 +102,9 @@ class Verify:
         """What is not mounted is not damaged: it is not there, that is all."""
         layout = self.layout
         for folder in (layout.home, layout.base, layout.meta, layout.wals):
-            if not folder.is_dir() or (folder == layout.base and not any(folder.iterdir())):
+            with at_the_disk("look at", folder):
+                is_there = folder.is_dir() and (folder != layout.base or any(folder.iterdir()))
+            if not is_there:
                 raise StorageFailed(
                     f"nothing is verified: {folder} is empty or does not exist",
                     hint="Is its file system mounted?",
@@ -112,9 +115,10 @@ class Verify:
         if needed is None or cluster is None or backup.copied is None:
             return None
         names = (segment.name(cluster.segment_size) for segment in needed.segments())
-        return backup.copied.size + sum(
-            path.stat().st_size for name in names if (path := self.wals.path(name)) is not None
-        )
+        with at_the_disk("measure", self.layout.wals):
+            return backup.copied.size + sum(
+                path.stat().st_size for name in names if (path := self.wals.path(name)) is not None
+            )
 
     def _look_at_wal(self, backup: Backup, found: Findings, stop: Stop, meter: "_Meter") -> bool:
         """Every segment that the backup needs; True where it still waits for one."""

@@ -5,6 +5,7 @@ import re
 import secrets
 import shlex
 import shutil
+import stat
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from barmand.model.errors import Stopped, ToolFailed
 from barmand.model.hook import Ended, capped
+from barmand.outside.deadline import Deadline
 from barmand.outside.process import GRACE_SECONDS, Stop, run_foreign
 
 SHELL = "/bin/sh"
@@ -24,17 +26,6 @@ _KEYWORDS = """\
 if jobs kill read readonly return set shift test times trap type ulimit umask unalias unset until
 wait while"""
 _SHELLS_OWN = frozenset(_KEYWORDS.split())
-
-
-@dataclass(slots=True)
-class _Deadline:
-    """A stop that sets itself when the time is over."""
-
-    stop: Stop
-    at: float
-
-    def is_set(self) -> bool:
-        return self.stop.is_set() or time.monotonic() > self.at
 
 
 @dataclass(slots=True)
@@ -63,7 +54,7 @@ class HookProgram:
         output. Raises Stopped.
         """
         mark, tail, begun = secrets.token_hex(8), _Tail(), time.monotonic()
-        deadline = _Deadline(stop, begun + timeout_seconds)
+        deadline = Deadline(begun + timeout_seconds, stop)
         exit_code, words, timed_out = None, "", False
         try:
             finished = run_foreign(
@@ -92,9 +83,13 @@ class HookProgram:
         if "/" not in word:
             found = shutil.which(word, path=self._path)
             return None if found else f"there is no program {word!r} on its PATH"
-        if not Path(word).exists():
+        try:
+            mode = Path(word).stat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
             return f"there is no file {word}"
-        if Path(word).is_dir():
+        except OSError as error:
+            return f"{word} cannot be reached: {error.strerror}"
+        if stat.S_ISDIR(mode):
             return f"{word} is a folder"
         return None if os.access(word, os.X_OK) else f"{word} is not executable"
 

@@ -8,11 +8,11 @@ import resource
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from barmand.model.errors import Failure
+from barmand.outside.deadline import Deadline
 from barmand.outside.process import find_program, run
 
 PROGRAMS = (
@@ -82,7 +82,8 @@ def _says(name: str, path_prefix: Sequence[Path]) -> str:
     try:
         program = find_program(name, path_prefix)
         word = "-V" if name == "ssh" else "--version"
-        run([str(program), word], stop=_Deadline.after(PATIENCE_SECONDS), on_line=lines.append)
+        patience = Deadline(time.monotonic() + PATIENCE_SECONDS)
+        run([str(program), word], stop=patience, on_line=lines.append)
     except Failure as failure:
         return failure.message
     return f"{program}: {lines[0] if lines else 'says nothing'}"
@@ -100,17 +101,3 @@ def _user(number: int) -> str:
         return f"{pwd.getpwuid(number).pw_name} ({number})"
     except KeyError:
         return str(number)
-
-
-@dataclass(frozen=True, slots=True)
-class _Deadline:
-    """A stop that sets itself."""
-
-    moment: float
-
-    @staticmethod
-    def after(seconds: float) -> "_Deadline":
-        return _Deadline(time.monotonic() + seconds)
-
-    def is_set(self) -> bool:
-        return time.monotonic() > self.moment

@@ -13,7 +13,8 @@ from barmand.model.errors import Failure, Refused, Stopped, UsageError
 from barmand.model.recovery import Target
 from barmand.service.following import TICK_SECONDS
 from barmand.service.house import Kit
-from barmand.service.runner import Job, Key, Runner
+from barmand.service.job import Job, Key
+from barmand.service.runner import Runner
 from barmand.service.views import progress_view
 from barmand.wire.messages import AnyNote, ProgressNote, Reply, Restore, RestoredReply, WarningNote
 

@@ -66,7 +66,7 @@ class Checking:
             work.stop.stop("nobody waits for this check any more")
 
     def chores(self, every_seconds: int) -> list[Chore]:
-        """None where it is never due."""
+        """Nothing where it is never due."""
         every = timedelta(seconds=every_seconds)
         return [Chore(name="check", deed=self.ring, every=every)] if every else []
 

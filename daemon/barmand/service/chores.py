@@ -1,9 +1,9 @@
 """The daemon's chores in time: each rings when it is due, and how it went can be asked.
 
-Chores keep their time by the monotonic clock, so a wall
-clock that is set neither stops nor repeats them; the runner does them, so this thread never waits
-for any. How frequent ones went is known while the daemon lives; what is seldom is remembered over
-restarts, or a daemon that is restarted each day would never come to what is due once a day.
+Chores keep their time by the monotonic clock, so a wall clock that is set neither stops nor repeats
+them; the runner does them, so this thread never waits for any. How frequent ones went is known
+while the daemon lives; what is seldom is remembered over restarts, or a daemon that is restarted
+each day would never come to what is due once a day.
 """
 
 import threading

@@ -12,7 +12,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,9 @@ from barmand.wire.messages import AnyNote, Ping, Reply
 from barmand.wire.methods import AnyRequest
 
 log = structlog.get_logger()
+
+END_SECONDS = 20.0
+"""So long it is waited for answers under way, at the daemon's end."""
 
 Answerer = Callable[[AnyRequest, str, int | None], Iterator[AnyNote | Reply | Handed | None]]
 """The request, who asks, and the open file that came along: ours to read, the socket's to close."""
@@ -72,7 +75,9 @@ class Control:
         self._queued: dict[Caller, None] = {}
         self._watchers = threading.Semaphore(limits.watchers)
         self._pool = ThreadPoolExecutor(limits.callers, thread_name_prefix="caller")
+        self._answering: set[Future[None]] = set()
         self._is_stopping = False
+        self.has_left_work_behind = False
         self._thread = threading.Thread(target=self._serve, name="control")
 
     def start(self) -> None:
@@ -86,11 +91,15 @@ class Control:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """No new connections; who is being answered hears the end of the answer."""
+        """No new connections; who is being answered hears the end of the answer, if it comes."""
         self._is_stopping = True
         os.eventfd_write(self._bell, 1)
         self._thread.join()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        _, hanging = wait(list(self._answering), END_SECONDS)
+        if hanging:  # at a disk that does not answer, say
+            self.has_left_work_behind = True
+            log.error("callers are not answered, and left behind", count=len(hanging))
         for caller in [*self._idle, *self._returned, *self._queued]:
             caller.close()
         self._listener.close()
@@ -181,7 +190,13 @@ class Control:
 
     def _submit(self, caller: Caller, deed: Callable[[Caller, bytes], None], line: bytes) -> None:
         self._queued[caller] = None
-        self._pool.submit(deed, caller, line)
+        self._have_done(deed, caller, line)
+
+    def _have_done(self, deed: Callable[..., None], *words: object) -> None:
+        """In a thread of the callers; it is waited for a while at the end."""
+        future = self._pool.submit(deed, *words)
+        self._answering.add(future)
+        future.add_done_callback(self._answering.discard)
 
     def _let_go(self, caller: Caller) -> None:
         self._selector.unregister(caller.socket)
@@ -192,7 +207,7 @@ class Control:
         if caller.file is None:
             caller.close()
         else:  # the last close of a stranger's file may wait, on a network say; we never do
-            self._pool.submit(caller.close)
+            self._have_done(caller.close)
 
     # ------------------------------------------------------------------------ the callers' threads
     def _answer_line(self, caller: Caller, line: bytes) -> None:
@@ -209,6 +224,8 @@ class Control:
             self._returned.append(caller)
             if not self._is_stopping:
                 os.eventfd_write(self._bell, 1)
+            elif self.has_left_work_behind:  # nobody looks after it any more
+                caller.close()
 
     def _say_and_close(self, caller: Caller, line: bytes) -> None:
         self._queued.pop(caller)

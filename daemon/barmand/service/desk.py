@@ -1,36 +1,31 @@
-"""Which operation answers which request.
-
-Long because it is a table: each request once, with the desk that answers it.
-"""
+"""Which operation answers which request."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import assert_never
 
-import structlog
-
 from barmand.catalog.memory import Catalog
-from barmand.model.backup import ACTIVE, Backup, Reason, Status
-from barmand.model.errors import CheckFailed, Failure, NotFound, PostgresFailed, Refused, Stopped
+from barmand.model.backup import Backup, Status
+from barmand.model.errors import CheckFailed, Failure, PostgresFailed
 from barmand.model.naming import find, valid_name
 from barmand.model.order import Wish
 from barmand.outside.clock import local_now
 from barmand.service.awaiting import awaited, restored
 from barmand.service.caller import Handed
+from barmand.service.cancelling import Cancelling
 from barmand.service.checking import Checking
 from barmand.service.following import Following
 from barmand.service.hook_desk import HookDesk
 from barmand.service.house import House, Kit
+from barmand.service.job import Job, Key, key_of
 from barmand.service.keep_desk import KeepDesk
-from barmand.service.looking import Looking, keep_known
+from barmand.service.looking import Looking
 from barmand.service.processes import Processes
-from barmand.service.proof_desk import MANIFEST, VERIFICATION, ProofDesk
+from barmand.service.proof_desk import ProofDesk
 from barmand.service.reloaded import reload_reply
-from barmand.service.runner import Job, Key, Runner
+from barmand.service.runner import Runner
 from barmand.service.schedule_desk import ScheduleDesk
-from barmand.service.views import Standing, backup_view
 from barmand.service.wal_desk import WalDesk
 from barmand.service.wish import wish_of
 from barmand.wire.check_messages import CheckServer
@@ -66,10 +61,6 @@ from barmand.wire.proof_messages import ProofRequest
 from barmand.wire.schedule_messages import ScheduleRequest
 from barmand.wire.stream_messages import StreamRequest
 from barmand.wire.wal_messages import WalRequest
-
-log = structlog.get_logger()
-
-CANCEL_SECONDS = 20.0
 
 Answer = Iterator[AnyNote | Reply | Handed | None]
 """Notes, None where nothing came for a while, and at last the reply."""
@@ -107,7 +98,8 @@ class Desk:
         if isinstance(request, KeepRequest):
             return KeepDesk(self.catalog, self.runner).answer(request, self.house, who)
         if isinstance(request, ProcessRequest):
-            return iter([self._processes(who).answer(request, self.house, who)])
+            processes = Processes(self.runner, self.wal.receivers, self._cancelling)
+            return iter([processes.answer(request, self.house, who)])
         if isinstance(request, HookRequest):
             return HookDesk(self.catalog, self.runner).answer(request, self.house)
         if isinstance(request, ScheduleRequest):
@@ -121,7 +113,7 @@ class Desk:
             case StartBackup():
                 yield from self._backup(request, who)
             case Cancel():
-                yield self._cancel(request, who)
+                yield self._cancelling.cancel(request, who)
             case CheckBackup():
                 yield self._check_backup(request)
             case Delete():
@@ -192,54 +184,9 @@ class Desk:
         yield from following.notes([backup for _, backup, _ in queued])
         yield following.result()
 
-    def _cancel(self, request: Cancel, who: str) -> Reply:
-        self.house.known_kit(request.server)
-        backup, key = self._to_cancel(request)
-        self._end(key, f"cancelled by {who}", who)
-        backup = self._left_of(backup)
-        standing, progress = Standing(keep_known(backup, self.house)), self.runner.progress(key)
-        return BackupReply(backup=backup_view(backup, self.catalog, progress, standing=standing))
-
-    def _processes(self, who: str) -> Processes:
-        end = partial(self._end, who=who)
-        return Processes(self.runner, self.wal.receivers, end)
-
-    def _end(self, key: Key, reason: str, who: str) -> bool:
-        """Stop a job and wait a while for its end: has it come? Raises Refused."""
-        with self.queueing:
-            withdrawn = self.runner.withdraw(key, reason)
-            if withdrawn is None:
-                raise Refused(f"{key.deed} {key.backup_id} of {key.server} is not being worked on")
-            if withdrawn and key.deed == "backup":
-                backup = self.catalog.backups.get(key.server, key.backup_id)
-                restart = self.house.known_kit(key.server).restart
-                restart.record.fail(backup, Reason.of(Stopped(reason)), actor=who)
-        log.info("cancelled", server=key.server, backup_id=key.backup_id, deed=key.deed, by=who)
-        # It is answered once the work has ended, as a rule: programs get their grace.
-        self.runner.wait_for_end(key, CANCEL_SECONDS)
-        return not self.runner.has(key)
-
-    def _left_of(self, backup: Backup) -> Backup:
-        try:
-            return self.catalog.backups.get(backup.server, backup.id)
-        except NotFound as gone:
-            raise Refused(
-                f"backup {backup.id} of {backup.server} was deleted before that could be stopped"
-            ) from gone
-
-    def _to_cancel(self, request: Cancel) -> tuple[Backup, Key]:
-        """The backup named (or what else is done with it, if that runs), else the active one."""
-        if request.backup is not None:
-            backup = self._find(request.server, request.backup)
-            for deed in ("restore", "delete", VERIFICATION, MANIFEST):
-                key = Key(deed, backup.server, backup.id)
-                if self.runner.has(key):
-                    return backup, key
-            return backup, key_of(backup)
-        for backup in self.catalog.backups.of_server(request.server):
-            if backup.status in ACTIVE:
-                return backup, key_of(backup)
-        raise NotFound(f"server {request.server} has no backup under way")
+    @property
+    def _cancelling(self) -> Cancelling:
+        return Cancelling(self.catalog, self.runner, self.queueing, self.looking, self.house)
 
     def _check_backup(self, request: CheckBackup) -> Reply:
         kit = self.house.known_kit(request.server)
@@ -276,10 +223,6 @@ def _verdict(view: BackupView) -> int:
         return PostgresFailed.exit_code
     is_safe = view.status == Status.DONE and not view.missing_wal_count
     return 0 if is_safe else CheckFailed.exit_code
-
-
-def key_of(backup: Backup) -> Key:
-    return Key("backup", backup.server, backup.id)
 
 
 def _taking(kit: Kit, backup: Backup, wish: Wish, runner: Runner) -> Callable[[Job], None]:

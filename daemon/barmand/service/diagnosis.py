@@ -51,7 +51,10 @@ class Diagnosis:
                 name: self._server(name, about[name], found.get(name), len(names)) for name in names
             },
         }
-        secrets = frozenset().union(*(kit.secrets for kit in self.house.kits.values()))
+        house = self.house
+        secrets = frozenset().union(
+            *(kit.secrets for kit in (*house.kits.values(), *house.leaving.values()))
+        )
         return dict(hidden(_cut(told), secrets))
 
     def _daemon(self, daemon: dict[str, Any]) -> dict[str, Any]:
@@ -122,7 +125,7 @@ class Diagnosis:
                 if server == name
             ],
             "hooks": [_plain_fields(run) for run in catalog.hook_runs.latest(name, None, _HOOKS)],
-            "disks": _disks(kit) if kit else None,
+            "disks": self.looking.glances.at(name, lambda: _disks(kit)) if kit else None,
             "events": [_told_event(each) for each in catalog.events.latest(name, most_events)],
         }
 

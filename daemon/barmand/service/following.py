@@ -11,7 +11,8 @@ from barmand.model.progress import Phase, Progress
 from barmand.operations.closing import NOT_CLOSED
 from barmand.outside.clock import monotonic
 from barmand.service.hook_views import troubles
-from barmand.service.runner import Key, Runner
+from barmand.service.job import Key
+from barmand.service.runner import Runner
 from barmand.service.views import backup_view, progress_view
 from barmand.wire.lines import error_view
 from barmand.wire.messages import (

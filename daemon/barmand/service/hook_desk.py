@@ -12,7 +12,8 @@ from barmand.operations.hook_samples import sample
 from barmand.service.awaiting import awaited
 from barmand.service.hook_views import hook_run_view
 from barmand.service.house import House, Kit
-from barmand.service.runner import Job, Key, Runner
+from barmand.service.job import Job, Key
+from barmand.service.runner import Runner
 from barmand.wire.hook_messages import (
     HookRequest,
     HookRuns,

@@ -152,10 +152,12 @@ class House:
                 hint="Mend its settings, then `barmanctl reload`.",
             )
         if server not in self.kits:
-            raise NotFound(
-                f"no server {server!r} is configured", hint="`barmanctl list-servers` names them."
-            )
+            raise unknown(server)
         return self.kits[server]
+
+    def find(self, server: str) -> Kit | None:
+        """Of a server that is configured or leaving, whatever its state; None of another one."""
+        return self.leaving.get(server) or self.kits.get(server)
 
     def is_inactive(self, server: str) -> bool:
         return server in self.kits and not self.kits[server].is_active
@@ -171,3 +173,9 @@ class House:
         if not kit.is_active:
             raise Refused(f"server {server} is inactive (active = false)")
         return kit
+
+
+def unknown(server: str) -> NotFound:
+    return NotFound(
+        f"no server {server!r} is configured", hint="`barmanctl list-servers` names them."
+    )

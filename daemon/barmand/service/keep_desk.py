@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import assert_never
 
 import structlog
@@ -21,7 +21,9 @@ from barmand.operations.forecast import Freed
 from barmand.outside.clock import reading
 from barmand.service.awaiting import awaited
 from barmand.service.house import House, Kit
-from barmand.service.runner import Key, Runner
+from barmand.service.job import Key
+from barmand.service.runner import Runner
+from barmand.service.views import utc
 from barmand.wire.keep_messages import (
     AskRetention,
     ClockReply,
@@ -145,7 +147,7 @@ def _keep_reply(backup: Backup, before: Kept | None, after: Kept | None) -> Repl
         backup_id=backup.id,
         target=None if after is None else after.target.value,
         reason=None if after is None else after.reason,
-        until=_utc(None if after is None else after.until),
+        until=utc(None if after is None else after.until),
         kept_by=None if after is None else after.actor,
         changed=before != after,
         warning=_NO_WAL_BEHIND if was_alone and not is_alone else None,
@@ -159,7 +161,7 @@ def _verdict_view(verdict: Verdict) -> VerdictView:
         status=verdict.backup.status.value,
         retention=verdict.word.value,
         why=verdict.why,
-        until=_utc(verdict.until),
+        until=utc(verdict.until),
         goes=verdict.goes,
     )
 
@@ -171,7 +173,3 @@ def _forecast_view(freed: Freed) -> ForecastView:
         wals=freed.wal_segments,
         wal_bytes=freed.wal_bytes,
     )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC)

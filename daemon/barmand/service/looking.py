@@ -2,26 +2,26 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from barmand import __version__
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import ACTIVE, Backup, Status
-from barmand.model.errors import NotFound, StorageFailed, UsageError
+from barmand.model.errors import UsageError
 from barmand.model.hook import GOOD
 from barmand.model.naming import find
 from barmand.model.progress import Progress
-from barmand.model.retention import Keep
-from barmand.model.verdict import Verdict
 from barmand.outside.clock import local_now
+from barmand.service import on_disk
+from barmand.service.glances import Glances
 from barmand.service.hook_views import running, troubles
-from barmand.service.house import House, Kit
+from barmand.service.house import House, Kit, unknown
+from barmand.service.job import Key
 from barmand.service.live_facts import live_facts
 from barmand.service.receivers import Receivers
-from barmand.service.runner import Key, Runner
+from barmand.service.runner import Runner
 from barmand.service.views import KnownWal, Standing, backup_view, gap_view, receiver_view
-from barmand.storage.keep_marks import keep_of
 from barmand.wire.messages import (
     PROTOCOL_VERSION,
     AskStatus,
@@ -58,6 +58,7 @@ class Looking:
     next_ring: Callable[[str], datetime | None]
     started_at: datetime
     last_check: Callable[[str], LastCheckView | None] = lambda _server: None
+    glances: Glances = field(default_factory=Glances)
 
     def answer(self, request: Look, house: House) -> Reply:
         match request:
@@ -96,16 +97,17 @@ class Looking:
         self._demand_known(servers, house)
         views: list[BackupView] = []
         for server in dict.fromkeys(servers):
-            wal, judged = KnownWal.of(self.catalog, server), verdicts_known(server, house)
+            wal, backups = KnownWal.of(self.catalog, server), self.catalog.backups.of_server(server)
+            standings = self._standings(server, backups, house)
             views += [
                 backup_view(
                     backup,
                     self.catalog,
                     self._progress(backup),
                     wal,
-                    Standing(keep_known(backup, house), judged.get(backup.id)),
+                    standings.get(backup.id, Standing()),
                 )
-                for backup in reversed(self.catalog.backups.of_server(server))
+                for backup in reversed(backups)
             ]
         return BackupListReply(backups=views)
 
@@ -117,15 +119,32 @@ class Looking:
         known = self._all_names(house)
         for server in servers:
             if server not in known:
-                raise NotFound(
-                    f"no server {server!r} is configured",
-                    hint="`barmanctl list-servers` names them.",
-                )
+                raise unknown(server)
 
-    def view(self, backup: Backup, house: House) -> BackupView:
-        verdict = verdicts_known(backup.server, house).get(backup.id)
-        standing = Standing(keep_known(backup, house), verdict)
-        return backup_view(backup, self.catalog, self._progress(backup), standing=standing)
+    def view(self, backup: Backup, house: House, progress: Progress | None = None) -> BackupView:
+        """`progress` of the work with it that is meant; else of the backup itself."""
+        found = self._standings(backup.server, [backup], house)
+        return backup_view(
+            backup,
+            self.catalog,
+            progress or self._progress(backup),
+            standing=found.get(backup.id, Standing()),
+        )
+
+    def _standings(
+        self, server: str, backups: Sequence[Backup], house: House
+    ) -> dict[str, Standing]:
+        """By id; nothing where the marks beside the backups cannot be read now."""
+        kit = house.kits.get(server)
+        if kit is None:
+            return {}
+        return self.glances.at(server, lambda: on_disk.standings(kit, backups)) or {}
+
+    def _arrived(self, kit: Kit | None) -> tuple[int | None, int | None]:
+        """Files that wait, and that were set aside; None where that cannot be told."""
+        if kit is None:
+            return None, None
+        return self.glances.at(kit.name, lambda: on_disk.arrived(kit)) or (None, None)
 
     def _hook_troubles(self, kit: Kit | None) -> list[str]:
         """Of hooks that are still set."""
@@ -184,7 +203,8 @@ class Looking:
     def _server_status(self, server: str, house: House) -> ServerStatus:
         view = _server_view(server, house)
         backups = self.catalog.backups.of_server(server)
-        kit = house.leaving.get(server) or house.kits.get(server)
+        kit = house.find(server)
+        waiting, set_aside = self._arrived(kit)
         last_wal = self.catalog.wal_runs.last_archived(server)
         active = [backup for backup in backups if backup.status in ACTIVE]
         usable = [b for b in backups if b.status in (Status.DONE, Status.WAITING_FOR_WALS)]
@@ -211,8 +231,8 @@ class Looking:
             wal_bytes_last_hour=hour.bytes,
             wals_last_day=day.segments,
             wal_bytes_last_day=day.bytes,
-            waiting_wals=None if kit is None else _waiting(kit),
-            set_aside=None if kit is None else _set_aside(kit),
+            waiting_wals=waiting,
+            set_aside=set_aside,
             wal_gaps=[gap_view(gap) for gap in self.catalog.wal_gaps.of_server(server)],
             hooks_running=[running(run) for run in self.catalog.hook_runs.under_way(server)],
             hook_troubles=self._hook_troubles(kit),
@@ -221,45 +241,12 @@ class Looking:
         )
 
 
-def _waiting(kit: Kit) -> int | None:
-    try:
-        return kit.wal_health.waiting()
-    except StorageFailed:
-        return None  # the check says what is wrong with its directories
-
-
-def _set_aside(kit: Kit) -> int | None:
-    try:
-        return kit.wal_health.set_aside()
-    except StorageFailed:
-        return None  # as above
-
-
-def keep_known(backup: Backup, house: House) -> Keep | None:
-    """A mark that cannot be read is not known; deletion, which must know, fails then."""
-    kit = house.kits.get(backup.server)
-    try:
-        return None if kit is None else keep_of(kit.layout, backup.id)
-    except StorageFailed:
-        return None
-
-
-def verdicts_known(server: str, house: House) -> dict[str, Verdict]:
-    """By id; nothing of a server that is not configured, or whose marks cannot be read."""
-    kit = house.kits.get(server)
-    try:
-        found = () if kit is None else kit.expire.judging.verdicts()
-    except StorageFailed:
-        return {}
-    return {verdict.backup.id: verdict for verdict in found}
-
-
 def _ids(backups: Sequence[Backup], status: Status) -> list[str]:
     return [backup.id for backup in backups if backup.status is status]
 
 
 def _server_view(server: str, house: House) -> ServerView:
-    kit: Kit | None = house.leaving.get(server) or house.kits.get(server)
+    kit = house.find(server)
     state = "unconfigured"
     if server in house.leaving:
         state = "leaving"

@@ -1,9 +1,9 @@
 """Active backups of whom nobody works: the last write of one met a full disk, say."""
 
-from barmand.model.backup import ACTIVE, Backup
-from barmand.operations.restart import INTERRUPTED
+from barmand.model.backup import ACTIVE, INTERRUPTED, Backup
 from barmand.outside.clock import local_now
-from barmand.service.desk import Desk, key_of
+from barmand.service.desk import Desk
+from barmand.service.job import key_of
 
 
 def lost(desk: Desk) -> list[Backup]:
@@ -17,7 +17,7 @@ def lost(desk: Desk) -> list[Backup]:
 
 def fail(desk: Desk, backup: Backup) -> None:
     """It must not stay active. It takes as long as the server's disk does."""
-    kit = desk.house.leaving.get(backup.server) or desk.house.kits.get(backup.server)
+    kit = desk.house.find(backup.server)
     if kit is not None:
         kit.restart.fail_if_active(backup)
     else:  # its server is configured no more, and nobody knows its directories

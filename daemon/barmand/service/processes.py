@@ -4,14 +4,15 @@ The work is the daemon's own, so these are its jobs, its chores and its receiver
 of them has a program running at the moment.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from barmand.model.errors import NotFound, Refused, UsageError
+from barmand.service.cancelling import Cancelling
 from barmand.service.house import House
+from barmand.service.job import Key
 from barmand.service.receivers import Receivers
-from barmand.service.runner import Key, Runner
+from barmand.service.runner import Runner
 from barmand.service.views import progress_view
 from barmand.wire.messages import Reply
 from barmand.wire.process_messages import (
@@ -30,11 +31,9 @@ BARMAN_WORDS = {"archive": "archive-wal", "compare": "compare-archive", "prune":
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """`cancel` ends the backup or restore of a key, as `barmanctl cancel` does."""
-
     runner: Runner
     receivers: Receivers
-    cancel: Callable[[Key, str], bool]
+    cancelling: Cancelling
 
     def answer(self, request: ProcessRequest, house: House, who: str) -> Reply:
         match request:
@@ -85,9 +84,8 @@ class Processes:
                 "`barmanctl reload` keep a server's chores from beginning again.",
             )
         key = Key(process.task, server, process.backup_id or "")
-        return TerminatedReply(
-            server=server, process=process, ended=self.cancel(key, reason), hint=None
-        )
+        ended = self.cancelling.end(key, reason, who)
+        return TerminatedReply(server=server, process=process, ended=ended, hint=None)
 
 
 def _chosen(processes: list[ProcessView], request: TerminateProcess) -> ProcessView:

@@ -1,4 +1,8 @@
-"""Keeps one pg_receivewal alive per streaming server, each in a thread of its own."""
+"""Keeps one pg_receivewal alive per streaming server, each in a thread of its own.
+
+A thread that hangs in the kernel, on a dead mount say, is left behind when it is to end: nobody
+waits for it longer than a while but the receiver that comes after it.
+"""
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -10,11 +14,15 @@ from typing import Protocol
 
 import structlog
 
-from barmand.model.errors import Failure, Stopped
+from barmand.model.errors import Failure, Refused, Stopped
 from barmand.outside.clock import local_now, monotonic
 from barmand.service.stopping import StopFlag
 
 log = structlog.get_logger()
+
+END_SECONDS = 20.0
+"""So long it is waited for the end of receivers, all together."""
+LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +88,8 @@ class Receivers:
         self._told: dict[str, str] = {}
         self._states: dict[str, Receiving] = {}
         self._running: dict[str, tuple[Source, StopFlag, threading.Thread]] = {}
+        self._speaking: dict[str, threading.Thread] = {}
+        self._left: dict[str, threading.Thread] = {}
         self._on_change = on_change
         self._pauses = pauses
 
@@ -87,9 +97,9 @@ class Receivers:
         """Stop what is not wanted any more, start what is new or changed."""
         with self._serving:
             self._sources = dict(sources)
-            for server, (source, _, _) in list(self._running.items()):
-                if sources.get(server) != source:
-                    self._end([server], "its settings changed")
+            running = {server: source for server, (source, _, _) in self._running.items()}
+            changed = [server for server, each in running.items() if sources.get(server) != each]
+            self._end(changed, "its settings changed")
             for server in sources:
                 self.resume(server)
 
@@ -111,10 +121,14 @@ class Receivers:
 
     @contextmanager
     def paused(self, server: str, reason: str) -> Iterator[None]:
-        """Nothing is received within; afterwards it goes on, unless it is held."""
+        """Nothing is received within; afterwards it goes on, unless it is held.
+
+        Raises Refused for a receiver that does not end.
+        """
         with self._serving:
             self.hold(server, reason)
             try:
+                self._refuse_left(server)
                 yield
             finally:
                 if server in self._sources:
@@ -125,6 +139,11 @@ class Receivers:
             self._sources = {}
             self._end(list(self._running), reason)
 
+    @property
+    def has_left_work_behind(self) -> bool:
+        with self._serving:
+            return any(thread.is_alive() for thread in self._left.values())
+
     def state(self, server: str) -> Receiving | None:
         with self._lock:
             return self._states.get(server)
@@ -134,11 +153,13 @@ class Receivers:
         return found is not None and found.state is State.STREAMING
 
     def _begin(self, server: str, source: Source) -> None:
-        stop = StopFlag()
-        self._set(server, Receiving())
+        stop, before = StopFlag(), self._left.get(server)
         thread = threading.Thread(
-            target=self._keep_alive, args=(source, stop), name=f"receiver {server}"
+            target=self._live, args=(source, stop, before), name=f"receiver {server}", daemon=True
         )
+        with self._lock:
+            self._states[server] = Receiving()
+            self._speaking[server] = thread
         self._running[server] = (source, stop, thread)
         thread.start()
 
@@ -146,11 +167,31 @@ class Receivers:
         ending = [(server, *self._running.pop(server)) for server in servers]
         for _, _, stop, _ in ending:
             stop.stop(reason)
+        deadline = monotonic() + END_SECONDS
         for server, _, _, thread in ending:
-            thread.join()
+            thread.join(max(0.0, deadline - monotonic()))
+            if thread.is_alive():
+                log.error("receiver does not end, and is left behind", server=server)
+                self._left[server] = thread
             self._told.pop(server, None)
             with self._lock:
                 self._states.pop(server, None)
+                self._speaking.pop(server, None)
+
+    def _refuse_left(self, server: str) -> None:
+        left = self._left.get(server)
+        if left is not None and left.is_alive():
+            raise Refused(
+                f"the WAL receiver of {server} does not end: it hangs",
+                hint="Does the disk that it writes to answer? It begins again once that one ends.",
+            )
+
+    def _live(self, source: Source, stop: StopFlag, before: threading.Thread | None) -> None:
+        """Two must never write into one folder: who hangs comes to its end first."""
+        while before is not None and before.is_alive():
+            if stop.wait(LOOK_SECONDS):
+                return
+        self._keep_alive(source, stop)
 
     def _keep_alive(self, source: Source, stop: StopFlag) -> None:
         """One receiver's life: what happens to it ends here, and is told."""
@@ -195,9 +236,8 @@ class Receivers:
         found = self.state(server) or Receiving()
         if facts.get("state", found.state) is not found.state:
             facts["since"] = local_now()
-        self._set(server, replace(found, **facts))  # type: ignore[arg-type] # fields named above
-        self._on_change()
-
-    def _set(self, server: str, receiving: Receiving) -> None:
         with self._lock:
-            self._states[server] = receiving
+            if self._speaking.get(server) is not threading.current_thread():
+                return  # it was left behind: another one speaks for the server, or none
+            self._states[server] = replace(found, **facts)  # type: ignore[arg-type] # fields named above
+        self._on_change()

@@ -7,7 +7,7 @@ another server.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -17,6 +17,7 @@ from barmand.model.progress import Phase, Progress
 from barmand.model.queueing import Limits
 from barmand.model.turns import Chore
 from barmand.outside.clock import local_now, monotonic
+from barmand.service.job import Job, Key
 from barmand.service.lanes import Lanes, UnderWay
 from barmand.service.queue import Queue
 from barmand.service.stopping import StopFlag
@@ -27,32 +28,6 @@ HOOKS_PATIENCE_SECONDS = 5.0
 """So long a backup keeps its place for hooks before it; then another one has it."""
 STOP_SECONDS = 20.0
 """What does not end within this time hangs in the kernel, on a dead mount say."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a job works on. `deed` is "backup" or "restore"."""
-
-    deed: str
-    server: str
-    backup_id: str
-
-
-@dataclass(slots=True)
-class Job:
-    """One piece of work, from queueing to end. Its fields change under the runner's lock."""
-
-    key: Key
-    stop: StopFlag = field(default_factory=StopFlag)
-    has_begun: bool = False
-    is_withdrawn: bool = False
-    since: datetime = field(default_factory=local_now)
-    """When it was queued; when it began, once it has."""
-    progress: Progress = field(default_factory=lambda: Progress(Phase.QUEUED))
-    phase_since: float = 0.0
-    patience: threading.Timer | None = None
-    """While hooks run before it."""
-
 
 READINGS = Limits(total=2, per_host=1)
 """Verifications and the like: two servers' at a time, so that a hung disk stops no other's."""
@@ -170,7 +145,7 @@ class Runner:
             patience.cancel()
             job.patience = None
         if phase is Phase.AGREEING:
-            job.patience = threading.Timer(HOOKS_PATIENCE_SECONDS, self._lend, [job.key])
+            job.patience = threading.Timer(HOOKS_PATIENCE_SECONDS, self._lend, [job])
             job.patience.daemon = True
             job.patience.start()
         elif phase is Phase.HOOKS:
@@ -183,10 +158,11 @@ class Runner:
             while not (self._queue.has_place(job.key) or job.stop.is_set()):
                 self._ended.wait(1)
 
-    def _lend(self, key: Key) -> None:
+    def _lend(self, job: Job) -> None:
         with self._lock:
-            self._queue.lend(key)
-            self._begin_queued()
+            if job.patience is not None:  # else its hooks have ended at this very moment
+                self._queue.lend(job.key)
+                self._begin_queued()
 
     def progress(self, key: Key) -> Progress | None:
         with self._lock:
@@ -278,10 +254,10 @@ class Runner:
             self.stopping.stop(reason)
             for job in self._jobs.values():
                 job.stop.stop(reason)
-            left = [*self._queue.empty(), *self._readings.empty()]
+            # They end at once, for their stop is set; or they hang, as any other may.
+            for job, work in (*self._queue.empty(), *self._readings.empty()):
+                self._start(job, work)
         self._lanes.close()
-        for job, work in left:  # they end at once: their stop is set
-            self.perform(job, work)
         deadline = monotonic() + STOP_SECONDS
         with self._lock:
             self._ended.wait_for(lambda: not self._threads, STOP_SECONDS)

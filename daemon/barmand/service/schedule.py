@@ -174,7 +174,8 @@ class Schedule:
             return []
         before = next_due(line.times, since) or due
         late = now - rings_at(line.times, due)
-        return [_Due(line, due, before, judged(late, wanted.grace, is_first=before == due))]
+        is_first = before == due and not self._runs.was_begun(server, line.key, due)
+        return [_Due(line, due, before, judged(late, wanted.grace, is_first=is_first))]
 
     def _miss(self, server: str, each: _Due, now: datetime) -> None:
         why = "it was due longer ago than backup_schedule_grace"

@@ -13,7 +13,7 @@ from barmand.model.errors import NotFound, ToolFailed
 from barmand.outside.clock import local_now, monotonic
 from barmand.service.chores import DAEMON, Chores, ChoreState
 from barmand.service.following import TICK_SECONDS
-from barmand.service.house import House, Kit
+from barmand.service.house import House, Kit, unknown
 from barmand.service.schedule import Schedule
 from barmand.wire.messages import Reply
 from barmand.wire.schedule_messages import (
@@ -52,10 +52,7 @@ class ScheduleDesk:
     def _told(self, request: AskSchedule, house: House) -> Reply:
         for server in request.servers:
             if server not in house.names:
-                raise NotFound(
-                    f"no server {server!r} is configured",
-                    hint="`barmanctl list-servers` names them.",
-                )
+                raise unknown(server)
         names = list(dict.fromkeys(request.servers)) or house.names
         return ScheduleReply(
             servers=[self._server(name, house.kits.get(name)) for name in names],

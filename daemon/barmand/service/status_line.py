@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from barmand.model.progress import Progress
-from barmand.service.runner import Key
+from barmand.service.job import Key
 
 
 def status_line(under_way: Iterable[tuple[Key, Progress]], servers: int, queued: int) -> str:

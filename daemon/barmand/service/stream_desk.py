@@ -1,7 +1,7 @@
 """Requests about a server's WAL stream: its receiver, its slot, and who else it streams to."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import assert_never
 
 from barmand.model.errors import NotFound, PostgresFailed, Refused
@@ -12,7 +12,7 @@ from barmand.outside.wal_source import Replica
 from barmand.service.holding import Holding
 from barmand.service.house import Kit
 from barmand.service.receivers import Receivers
-from barmand.service.views import receiver_view
+from barmand.service.views import receiver_view, utc
 from barmand.wire.messages import Reply
 from barmand.wire.stream_messages import (
     AskReplication,
@@ -159,7 +159,7 @@ def _replica_view(replica: Replica) -> ReplicaView:
         state=replica.state,
         sync_state=replica.sync_state,
         slot_name=replica.slot_name,
-        since=_utc(replica.since),
+        since=utc(replica.since),
         sent_lsn=replica.sent_lsn,
         write_lsn=replica.write_lsn,
         flush_lsn=replica.flush_lsn,
@@ -176,7 +176,3 @@ def _replica_view(replica: Replica) -> ReplicaView:
 
 def _seconds(lag: timedelta | None) -> float | None:
     return None if lag is None else lag.total_seconds()
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC)

@@ -12,9 +12,10 @@ from barmand.service.awaiting import awaited
 from barmand.service.caller import Handed
 from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
+from barmand.service.job import Job, Key
 from barmand.service.listing import listed
 from barmand.service.receivers import Receivers
-from barmand.service.runner import Job, Key, Runner
+from barmand.service.runner import Runner
 from barmand.service.stream_desk import StreamDesk, replication
 from barmand.service.switching import check_archive, switch
 from barmand.service.views import gap_view
@@ -115,11 +116,13 @@ class WalDesk:
 
     def _rebuild(self, kit: Kit) -> Answer:
         def work(job: Job) -> RebuiltReply:
+            forgotten = kit.rebuild.forget_gone.run()
             backups = kit.rebuild.run()
             compared = kit.accounts.compare(job.stop.is_set)
             return RebuiltReply(
                 server=kit.name,
                 adopted_backups=backups,
+                forgotten_backups=forgotten,
                 adopted_wals=compared.taken_in,
                 lost_wals=compared.lost,
             )

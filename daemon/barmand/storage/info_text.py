@@ -1,7 +1,8 @@
 """Barman's backup.info as text.
 
 `key=value` lines, sorted; None is a word, lists and dictionaries are Python's literals. Barman
-refuses a file with a key that it does not know, so there are exactly its own.
+refuses a file with a key that it does not know, so there are exactly its own: a long list, each
+read and written here.
 """
 
 import ast

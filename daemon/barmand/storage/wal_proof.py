@@ -55,7 +55,8 @@ def look_at_history(path: Path) -> str | None:
 
 
 def _packed(path: Path, expected: Expected) -> WalLook:
-    size = path.stat().st_size
+    with at_the_disk("read", path):
+        size = path.stat().st_size
     try:
         content = content_of(path, HEADER_BYTES)
     except Damaged as error:

@@ -177,6 +177,8 @@ class BackupView(Struct, frozen=True, kw_only=True):
     not judged, as while a backup is followed. `retention` the command tells why.
     """
     retention_why: str | None
+    is_on_disk: bool | None
+    """False where its copy is gone; null while it is followed."""
     missing_wals: list[str] | None
     missing_wal_count: int | None
     wal_gaps: list[GapView]
@@ -504,8 +506,12 @@ class ServerChangeView(Struct, frozen=True, kw_only=True):
 
 
 class ReloadReply(Reply, frozen=True, kw_only=True):
-    """`changes` has the servers that changed; `unchanged` counts the others."""
+    """`changes` has the servers that changed; `unchanged` counts the others.
 
+    `exit_code`: 9 while a server is broken; the others are served by what was read.
+    """
+
+    exit_code: int = 0
     servers: list[str]
     broken: list[str]
     problems: list[str]
