@@ -70,7 +70,7 @@ def test_all_that_is_wrong_is_named() -> None:
         read("0 2 * *\n@daily\n@weekly jobs=0\n@daily jobs=2")
     assert str(error.value) == (
         "line 1: five fields are needed (minute, hour, day, month, weekday), not 4; "
-        "line 3: jobs must be from 1 to 1000; line 4 has the times of line 2: @daily"
+        "line 3: jobs must be from 1 to 1000, not 0; line 4 has the times of line 2: @daily"
     )
 
 
