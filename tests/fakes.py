@@ -40,6 +40,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.flow import Flow, Pulse
 from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
 from barmand.operations.hook_health import HookHealth
@@ -668,7 +669,8 @@ def bench_over(
         method=method,
         receiver=FakeProgram(),
         slot_name=None,
-        receiving=lambda: (True, "streaming"),
+        makes_slot=True,
+        receiving=lambda: Flow(Pulse.FLOWING, "streaming"),
         takes_pushed_wal=True,
         wal_health=WalHealth(
             server="main",

@@ -30,6 +30,7 @@ from barmand.fittings import (
     verifier_of,
     wal_server_of,
 )
+from barmand.model.backup import Backup
 from barmand.model.hook import HookEvent
 from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
@@ -105,6 +106,7 @@ class Bells:
     ring_retention: Callable[[str], None]
     find_kit: Callable[[str], Kit | None]
     delete_alone: Alone
+    works_on_deletion: Callable[[Backup], bool]
     receivers: Receivers
     ring_hooks: Callable[[str], None] = _nobody
     stopping: StopFlag = field(default_factory=StopFlag)
@@ -170,6 +172,7 @@ class Works:
             receivers,
             lines,
             hook_health=HookHealth(self._hooks.runner),
+            works_on_deletion=self._bells.works_on_deletion,
             retention_health=RetentionHealth(judging),
         )
         delete, keep = self._delete(prune), self._keep()

@@ -192,11 +192,12 @@ def test_a_reload_that_breaks_a_server_puts_it_aside_until_it_is_mended(daemon: 
     daemon.config.write_text(good.replace("backup_method = postgres", "backup_method = tape"))
     daemon.expects("settings")
     told = ask(daemon, "reload")
-    assert (told["servers"], told["broken"]) == ([], ["main"])
+    assert (told["servers"], told["broken"], told["exit_code"]) == ([], ["main"], 9)
     assert "tape" in str(told["problems"])
     assert ask(daemon, "backup", servers=["main"])["exit_code"] == 9
     daemon.config.write_text(good)
-    assert ask(daemon, "reload")["broken"] == []
+    mended = ask(daemon, "reload")
+    assert (mended["broken"], mended["exit_code"]) == ([], 0)
     done(streaming(daemon))
 
 

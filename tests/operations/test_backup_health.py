@@ -5,13 +5,17 @@ from datetime import timedelta
 
 import pytest
 
+from barmand.model.backup import INTERRUPTED, Backup, Reason
 from barmand.model.finding import Finding, Level, failed, passed, warned
 from barmand.model.proof import Flaw, Proof, Verdict
 from barmand.model.retention_policy import RecoveryWindow, Redundancy
 from barmand.operations.backup_health import BackupHealth
-from fakes import Bench, Stop
+from barmand.storage import backup_info
+from fakes import Bench
 
 OK, WARNING, FAILED = Level
+BROKEN = Reason("ToolFailed", "it failed")
+CANCELLED = Reason("Stopped", "cancelled by anna")
 
 
 @pytest.fixture
@@ -25,6 +29,16 @@ def limited(health: BackupHealth, **limits: object) -> BackupHealth:
 
 def later(bench: Bench, health: BackupHealth, hours: float) -> BackupHealth:
     return replace(health, now=lambda: bench.clock() + timedelta(hours=hours))
+
+
+def broken(bench: Bench, reason: Reason = BROKEN) -> Backup:
+    """It had begun when it failed."""
+    bench.postgres.write(0x28)
+    queued, cluster = bench.queue(), bench.postgres.facts()
+    backup_info.save_identity(bench.layout, cluster.system_id, cluster.version)
+    begun = queued.begun(bench.clock(), cluster)
+    bench.catalog.backups.move(queued, begun, now=bench.clock())
+    return bench.record.fail(begun, reason)
 
 
 def finding(health: BackupHealth, name: str) -> Finding:
@@ -46,7 +60,7 @@ def test_a_new_server_fails_nothing(health: BackupHealth) -> None:
 
 
 def test_no_finding_keeps_a_backup_from_being_taken(bench: Bench, health: BackupHealth) -> None:
-    bench.failed_backup()
+    broken(bench)
     strict = limited(health, oldest=timedelta(0), smallest=1 << 50, redundancy=9)
     found = list(strict.findings())
     assert [each.level for each in found].count(FAILED) == 4
@@ -56,7 +70,7 @@ def test_no_finding_keeps_a_backup_from_being_taken(bench: Bench, health: Backup
 def test_a_backup_must_not_be_older_than_it_may(bench: Bench, health: BackupHealth) -> None:
     strict = limited(health, oldest=timedelta(hours=26))
     assert finding(strict, "backup maximum age") == failed(
-        "backup maximum age", "no backup is DONE"
+        "backup maximum age", "no backup is DONE: take one with `barmanctl backup main`"
     )
     backup = bench.done_backup()
     assert finding(strict, "backup maximum age").is_ok
@@ -74,7 +88,9 @@ def test_a_backup_that_waits_or_failed_makes_no_server_younger(
     strict = limited(health, oldest=timedelta(hours=1))
     bench.failed_backup()
     bench.copied_backup()
-    assert finding(strict, "backup maximum age").level is FAILED
+    found = finding(strict, "backup maximum age")
+    assert found.level is FAILED
+    assert "has what waits for WAL" in found.hint
 
 
 def test_a_clock_that_was_set_back_makes_no_backup_old(bench: Bench, health: BackupHealth) -> None:
@@ -107,17 +123,57 @@ def test_redundancy_counts_what_is_done(bench: Bench, health: BackupHealth) -> N
 
 
 def test_a_failed_backup_is_an_alarm_until_one_succeeds(bench: Bench, health: BackupHealth) -> None:
-    bad = bench.failed_backup()
+    bad = broken(bench)
     found = finding(health, "failed backups")
     assert found.level is FAILED
-    assert f"the last one failed too: {bad.id}, it failed" in found.hint
+    assert f"1 FAILED and none is DONE: {bad.id}, it failed; `barmanctl show" in found.hint
     good = bench.done_backup()
     found = finding(health, "failed backups")
+    assert found == passed("failed backups", "none")
+    bad = broken(bench)
+    found = finding(health, "failed backups")
+    assert found.level is FAILED
+    assert f"1 FAILED since {good.id}, the last that is DONE: {bad.id}" in found.hint
+
+
+def test_failures_before_one_that_waits_for_its_wal_are_a_warning(
+    bench: Bench, health: BackupHealth
+) -> None:
+    broken(bench)
+    broken(bench)
+    copied = bench.copied_backup()
+    found = finding(limited(health, failed_age=timedelta(days=30)), "failed backups")
     assert found.level is WARNING
-    assert found.hint.startswith("1 FAILED, in `barmanctl list-backups main`")
-    bench.delete.run(bad, actor="anna", stop=Stop())
-    assert finding(health, "failed backups") == passed("failed backups", "none")
-    assert good.id in finding(health, "backup maximum age").hint
+    assert found.hint.startswith("2 FAILED and none is DONE")
+    assert f"{copied.id} went well after it" in found.hint
+    assert "goes by itself after 30 days, 0:00:00 (failed_backup_maximum_age)" in found.hint
+    found = finding(limited(health, failed_age=None), "failed backups")
+    assert "stays until `barmanctl delete`" in found.hint
+
+
+def test_a_stop_is_no_failure_and_ends_no_alarm(bench: Bench, health: BackupHealth) -> None:
+    bench.done_backup()
+    stopped = broken(bench, CANCELLED)
+    found = finding(health, "failed backups")
+    assert found.level is OK
+    assert f"{stopped.id}: cancelled by anna" in found.hint
+    broken(bench)
+    broken(bench, CANCELLED)
+    assert finding(health, "failed backups").level is FAILED
+
+
+def test_what_never_began_is_no_failure_either(bench: Bench, health: BackupHealth) -> None:
+    refused = bench.failed_backup()
+    found = finding(health, "failed backups")
+    assert found.level is OK
+    assert f"not begun, was {refused.id}: it failed" in found.hint
+
+
+def test_a_backup_that_barmand_died_in_is_a_warning(bench: Bench, health: BackupHealth) -> None:
+    broken(bench, INTERRUPTED)
+    assert finding(health, "failed backups").level is WARNING
+    bench.copied_backup()
+    assert finding(health, "failed backups").level is OK
 
 
 @pytest.mark.parametrize(
@@ -138,7 +194,10 @@ def test_a_deletion_that_did_not_end_is_a_warning(bench: Bench, health: BackupHe
     bench.catalog.backups.move(backup, backup.deleting(), now=bench.clock())
     found = finding(health, "deletions")
     assert found.level is WARNING
-    assert "1 not complete" in found.hint
+    assert f"1 not complete ({backup.id})" in found.hint
+    assert "each pass of retention tries again" in found.hint
+    working = replace(health, works_on_deletion=lambda each: each.id == backup.id)
+    assert [each.name for each in working.findings() if each.name == "deletions"] == []
 
 
 def test_a_policy_that_the_redundancy_overrules_is_a_warning(health: BackupHealth) -> None:

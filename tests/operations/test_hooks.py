@@ -12,7 +12,15 @@ from structlog.testing import capture_logs
 from barmand.catalog.hook_runs import HookRuns
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import Backup, Status
-from barmand.model.errors import Failure, NotFound, Refused, Stopped, StorageFailed, ToolFailed
+from barmand.model.errors import (
+    CheckFailed,
+    Failure,
+    NotFound,
+    Refused,
+    Stopped,
+    StorageFailed,
+    ToolFailed,
+)
 from barmand.model.finding import Level
 from barmand.model.hook import Outcome
 from barmand.model.order import Order
@@ -696,17 +704,54 @@ def test_the_check_tells_of_hooks_that_hold_wal_back_or_cannot_be_run(make: Make
     assert names(bench, Level.WARNING) == {"pre_archive_script", "post_archive_script"}
 
 
-def test_the_check_takes_a_file_that_is_to_stay_for_meant_so(make: Make) -> None:
+def test_without_the_program_that_must_agree_no_backup_begins_and_the_check_says_so(
+    make: Make,
+) -> None:
+    bench = make([*ALL_OF_BACKUP, "pre_delete_retry_script"])
+    bench.scripts.doubts = dict.fromkeys(
+        [*ALL_OF_BACKUP, "pre_delete_retry_script"], "there is no file /nowhere"
+    )
+    found = [each for each in bench.check.report(Stop()) if not each.is_ok]
+    assert {each.name for each in found if each.level is Level.FAILED} == {
+        "pre_backup_retry_script",
+        "pre_delete_retry_script",
+    }
+    assert [each.name for each in found if each.keeps_from_backup] == ["pre_backup_retry_script"]
+    with pytest.raises(CheckFailed, match="pre_backup_retry_script: there is no file /nowhere"):
+        bench.run(bench.queue())
+    assert bench.scripts.commands == []
+
+
+def warning(bench: Bench, name: str) -> str | None:
+    found = [each for each in bench.check.report(Stop()) if each.name == name and not each.is_ok]
+    assert all(each.level is Level.WARNING for each in found)
+    return found[0].hint if found else None
+
+
+def test_the_check_counts_the_wal_that_a_hook_keeps(make: Make) -> None:
+    name = "pre_wal_delete_retry_script"
     bench = make(OF_REMOVAL)
-    before_prune(bench)
+    everything = before_prune(bench)
     first = bench.catalog.backups.of_server("main")[0]
-    bench.scripts.codes["pre_wal_delete_retry_script"] = [63]
+    bench.scripts.codes[name] = [63]
     bench.delete.run(first, actor="tester", stop=Stop())
-    assert names(bench) | names(bench, Level.WARNING) == set()
-    assert bench.events("hook kept wal_delete from beginning") == []
-    bench.scripts.codes["pre_wal_delete_retry_script"] = [127]
+    assert names(bench) == set()
+    forbidden = bench.scripts.commands.count(name)
+    assert forbidden > 1
+    words = f"{forbidden} WAL segments that nobody needs stay because {name} forbids their removal"
+    assert str(warning(bench, name)).startswith(words)
     bench.prune.run(stop=Stop())
-    assert names(bench, Level.WARNING) == {"pre_wal_delete_retry_script"}
+    assert len(bench.events("WAL kept by a hook")) == 1
+    assert bench.events("hook kept wal_delete from beginning") == []
+    bench.scripts.codes[name] = [127]
+    bench.prune.run(stop=Stop())
+    assert "WAL that nobody needs is kept" in str(warning(bench, name))
+    bench.scripts.codes[name] = [63, 0]
+    bench.prune.run(stop=Stop())
+    assert str(warning(bench, name)).startswith("1 WAL segment that nobody needs stays because")
+    assert len(bench.archived()) < len(everything)
+    bench.prune.run(stop=Stop())
+    assert warning(bench, name) is None
 
 
 def test_retention_asks_the_hook_before_each_deletion_and_again_the_next_time(

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from barmand.catalog.schedule_runs import ScheduleRun
+from barmand.model.backup import Reason
 from barmand.model.calendar import CronSchedule, Outcome, ScheduleLine
 from barmand.model.finding import Finding, Level
 from barmand.operations.schedule_health import ScheduleHealth
@@ -87,6 +88,16 @@ def test_a_scheduled_backup_that_failed_is_an_alarm(bench: Bench, health: Schedu
     found = finding(health)
     assert found.level is FAILED
     assert f"started, {backup.id}: it failed" in found.hint
+
+
+def test_a_scheduled_backup_that_was_stopped_is_no_alarm(
+    bench: Bench, health: ScheduleHealth
+) -> None:
+    backup = bench.record.fail(bench.queue(), Reason("Stopped", "cancelled by anna"))
+    note(bench, Outcome.STARTED, backup_id=backup.id)
+    found = finding(health)
+    assert found.level is WARNING
+    assert f"started, {backup.id}: cancelled by anna" in found.hint
 
 
 def test_a_scheduled_backup_that_is_done_or_was_deleted_is_fine(

@@ -125,7 +125,7 @@ def test_room_for_the_next_backup(bench: Bench, free: int, level: Level, words: 
     assert words in found.hint
 
 
-# -------------------------------------------------------------------------- what surely does not fit
+# ------------------------------------------------------------------ what surely does not fit
 def test_a_backup_that_surely_does_not_fit_is_not_begun(
     bench: Bench, space: SpaceHealth, free: Callable[[int], None]
 ) -> None:

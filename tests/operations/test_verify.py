@@ -1,6 +1,8 @@
 """Backups of real clusters, of each kind, looked through: whole, or each damage named."""
 
+import io
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -9,6 +11,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from barmand.catalog.proofs import DAMAGED
 from barmand.model.backup import Backup, Status
@@ -202,6 +205,80 @@ def test_the_damage_is_remembered_and_a_restore_warns(kept: Keeper, tmp_path: Pa
     assert DAMAGED in {event.kind for event in events if event.backup_id == each.backup.id}
     each.verify()
     assert not any(str(info) in words for words in kit.restore.warnings(plan))
+
+
+def test_a_folder_that_postgresql_needs_is_named(kept: Keeper) -> None:
+    for kind in ("plain", "bare"):
+        one = kept[kind]
+        for name in ("pg_notify", "pg_twophase", "pg_logical/snapshots", "pg_wal", "pg_tblspc"):
+            with gone(one.data / name) as path:
+                one.assert_named(path)
+
+
+def test_a_folder_that_is_not_in_the_archive_is_named(kept: Keeper) -> None:
+    one = kept["packed"]
+    archive = one.data / "base.tar.zst"
+    content = archive.read_bytes()
+    try:
+        without(archive, {"pg_notify", "pg_multixact/members"})
+        proof = one.verify()
+        named = {flaw.file.rpartition(" ")[2] for flaw in proof.flaws if flaw.what == "is missing"}
+        assert named == {"pg_notify", "pg_multixact/members"}
+    finally:
+        archive.write_bytes(content)
+
+
+def without(archive: Path, names: set[str]) -> None:
+    source = zstandard.ZstdDecompressor().stream_reader(archive.read_bytes())
+    target = io.BytesIO()
+    with tarfile.open(fileobj=source, mode="r|") as old, tarfile.open(None, "w", target) as new:
+        for member in old:
+            if member.name.rstrip("/") not in names:
+                new.addfile(member, old.extractfile(member) if member.isfile() else None)
+    archive.write_bytes(zstandard.compress(target.getvalue()))
+
+
+def test_what_pg_verifybackup_passes_over_is_judged(kept: Keeper) -> None:
+    for kind in ("plain", "files"):
+        one = kept[kind]
+        with damaged(one.data / "postgresql.auto.conf", "flipped") as path:
+            one.assert_named(path)
+        with gone(one.data / "postgresql.auto.conf") as path:
+            one.assert_named(path)
+
+
+@pytest.mark.parametrize("kind", ["plain", "packed"])
+def test_a_manifest_that_is_gone_is_named(kept: Keeper, kind: str) -> None:
+    with gone(kept[kind].data / "backup_manifest") as path:
+        kept[kind].assert_named(path)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["global/pg_filenode.map", "base/1/pg_filenode.map", "PG_VERSION", "base/5/PG_VERSION"],
+)
+def test_without_a_manifest_small_files_speak_for_themselves(kept: Keeper, name: str) -> None:
+    one = kept["bare"]
+    with damaged(one.data / name, "flipped", at=1) as path:
+        one.assert_named(path)
+        with pytest.raises(StorageFailed, match=f"gets no manifest: .*{name}"):
+            one.bench.kit.make_manifest.run(
+                one.backup, Checksums.CRC32C, stop=StopFlag(), report=Told()
+            )
+
+
+def test_without_a_manifest_the_tablespace_map_is_the_catalogues(kept: Keeper) -> None:
+    one = kept["bare"]
+    for at in (0, 9):
+        with damaged(one.data / "tablespace_map", "flipped", at=at) as path:
+            one.assert_named(path)
+
+
+def test_a_restore_makes_the_folders_that_are_always_empty(kept: Keeper, tmp_path: Path) -> None:
+    one = kept["bare"]
+    with gone(one.data / "pg_notify"):
+        one.bench.restore(one.backup, tmp_path / "new", fast=tmp_path / "fast")
+    assert (tmp_path / "new/pg_notify").is_dir()
 
 
 # ------------------------------------------------------------------------------------ plain files

@@ -15,7 +15,9 @@ from barmand.settings.schema import (
     options,
 )
 
-EXAMPLE = Path(__file__).parents[2] / "config.example.ini"
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "config.example.ini"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMENTED = re.compile(r"^;", re.MULTILINE)
 
 
@@ -49,3 +51,22 @@ def test_every_option_not_carried_is_named(key: str) -> None:
 
 def test_no_line_is_too_long_to_read() -> None:
     assert max(map(len, render().splitlines())) <= 100
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_setting_in_the_documents_has_a_comment_behind_its_value(page: Path) -> None:
+    """It would be a part of the value."""
+    text = page.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(\[.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert [line for line in lines if re.match(r"\w+ *=.*\s[;#]", line)] == []
+
+
+def test_the_first_example_about_retention_means_what_it_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "retention.md").read_text(encoding="utf-8")
+    lines = page.split("```")[1].partition("[main]")[2]
+    file = tmp_path / "barmand.conf"
+    file.write_text(EXAMPLE.read_text(encoding="utf-8") + lines, encoding="utf-8")
+    settings = ini.read(file)
+    assert settings.problems == ()
+    assert str(settings.servers["main"].retention_policy) == "RECOVERY WINDOW OF 4 WEEKS"

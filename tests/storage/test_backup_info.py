@@ -1,6 +1,7 @@
 """The facts of a backup on disk: saved whole, found again, forgotten in a safe order."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -206,3 +207,25 @@ def test_a_damaged_identity_is_named(layout: Layout, text: str) -> None:
     layout.identity.write_text(text)
     with pytest.raises(StorageFailed, match=f"{layout.identity} is damaged"):
         backup_info.load_identity(layout)
+
+
+def test_an_identity_is_made_anew_as_the_hint_says(layout: Layout) -> None:
+    layout.identity.write_text("{")
+    with pytest.raises(StorageFailed) as found:
+        backup_info.load_identity(layout)
+    hint = found.value.hint or ""
+    assert "backup" not in hint
+    line = re.search(r"\{.*\}", hint)
+    assert line is not None
+    layout.identity.write_text(line[0].replace("…", "7711164279157336501"))
+    assert backup_info.load_identity(layout) == ("7711164279157336501", 150_000)
+
+
+def test_a_damaged_card_may_be_moved_away(layout: Layout) -> None:
+    backup_info.save(layout, DONE)
+    layout.card(ID).write_text("{")
+    with pytest.raises(StorageFailed, match="is damaged") as found:
+        backup_info.load(layout, ID)
+    assert "move it away" in (found.value.hint or "")
+    layout.card(ID).rename(layout.card(ID).with_suffix(".away"))
+    assert backup_info.load(layout, ID) is not None

@@ -38,7 +38,7 @@ def flaws(copy: PlainCopy) -> dict[str, str]:
     found = Findings()
     proof = PlainProof(copy, found, None, {}, StopFlag(), lambda _count: None)
     with promised(copy.data) as promises:
-        proof.by_manifest(promises, spaces_only=False)
+        proof.by_manifest(promises, rest_only=False)
     return {flaw.file: flaw.what for flaw in found.flaws}
 
 

@@ -26,11 +26,13 @@ class BackupCounts:
         with self.database.reading() as connection:
             return {Status(status): count for status, count in connection.execute(counted)}
 
-    def newest(self, server: str, statuses: Collection[Status], *, count: int = 1) -> list[Backup]:
-        """The last ones that are in one of these statuses, newest first."""
+    def newest(
+        self, server: str, statuses: Collection[Status], *, count: int = 1, after: str = ""
+    ) -> list[Backup]:
+        """The last ones that are in one of these statuses, newest first; behind the ID `after`."""
         ids = (
             select(_table.id)
-            .where(_table.server == server, _table.status.in_(statuses))
+            .where(_table.server == server, _table.status.in_(statuses), _table.id > after)
             .order_by(_table.id.desc())
             .limit(count)
         )

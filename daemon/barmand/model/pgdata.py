@@ -29,6 +29,22 @@ _EMPTIED = frozenset(
 )
 """Directories that are kept, without what is in them."""
 
+_NEEDED_EMPTY = frozenset(
+    {
+        *("pg_dynshmem", "pg_notify", "pg_replslot", "pg_serial", "pg_snapshots"),
+        *("pg_stat_tmp", "pg_subtrans", TABLESPACE_LINKS),
+    }
+)
+_NEEDED = frozenset(
+    {
+        *("base", "global", "pg_commit_ts", "pg_stat", "pg_twophase"),
+        *("pg_logical", "pg_logical/mappings", "pg_logical/snapshots"),
+        *("pg_multixact", "pg_multixact/members", "pg_multixact/offsets"),
+    }
+)
+_NEW_NAMES_SINCE = 100_000
+"""PostgreSQL 10 named pg_xlog and pg_clog anew."""
+
 _LEFT_OUT = frozenset(
     {
         "backup_label",
@@ -49,7 +65,8 @@ _LEFT_OUT = frozenset(
 """Files at the top that tell of the running server, or of another backup."""
 
 _TEMPORARY = re.compile(r"pgsql_tmp.*|pg_internal\.init.*|t[0-9]+_[0-9]+(_[a-z]+)?(\.[0-9]+)?")
-_MAPPED = re.compile(r"([0-9]+) (?:\\.|[^\\\n])*(?:\n|$)", re.DOTALL)
+_MAPPED = re.compile(r"([0-9]+) ((?:\\.|[^\\\n])*)(?:\n|$)", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _RELATION = re.compile(r"([0-9]+)(_(?:fsm|vm|init))?(?:\.([0-9]+))?")
 _RELATION_FOLDERS = re.compile(
     r"global|base/[0-9]+|(pg_tblspc/[0-9]+/)?PG_[0-9.]+_[0-9]+(/[0-9]+)?"
@@ -95,7 +112,27 @@ def mapped_tablespaces(tablespace_map: str) -> tuple[int, ...]:
     """The oids that PostgreSQL's `tablespace_map` names: an oid and a place a line, in which a
     backslash stands before a line's end that belongs to the place.
     """
-    return tuple(int(found) for found in _MAPPED.findall(tablespace_map))
+    return tuple(int(oid) for oid, _ in _MAPPED.findall(tablespace_map))
+
+
+def mapped_places(tablespace_map: str) -> dict[int, str]:
+    """Where it says that each tablespace lies, by oid."""
+    found = _MAPPED.findall(tablespace_map)
+    return {int(oid): _ESCAPED.sub(r"\1", place) for oid, place in found}
+
+
+def empty_folders(version: int) -> frozenset[str]:
+    """Those that PostgreSQL needs at its start, and that are empty in every backup."""
+    return _NEEDED_EMPTY | ({"pg_wal"} if version >= _NEW_NAMES_SINCE else set())
+
+
+def demanded_folders(version: int) -> frozenset[str]:
+    """All that PostgreSQL needs; none are known where the version (as 150018) is not."""
+    if not version:
+        return frozenset()
+    is_new = version >= _NEW_NAMES_SINCE
+    named = {"pg_wal", "pg_xact"} if is_new else {"pg_xlog", "pg_clog"}
+    return _NEEDED_EMPTY | _NEEDED | named
 
 
 def tablespace_version_folder(version: int) -> re.Pattern[str]:

@@ -1,13 +1,14 @@
 """Are there the backups that there should be? What a check finds in the catalogue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.backups import Backups
 from barmand.catalog.proofs import Proofs
-from barmand.model.backup import Backup, Status
+from barmand.model.backup import INTERRUPTED, Backup, Status
+from barmand.model.errors import Stopped
 from barmand.model.finding import Finding, Measure, failed, passed, warned
 from barmand.model.retention_policy import Redundancy, RetentionPolicy
 from barmand.operations.ports import Clock
@@ -15,6 +16,7 @@ from barmand.operations.wal_health import span_words
 
 _ENDED = frozenset({Status.WAITING_FOR_WALS, Status.DONE, Status.FAILED})
 _MOST_NAMED = 5
+_MOST_READ = 1000
 _NONE = "no backup is DONE"
 _PATIENCE = timedelta(hours=1)
 """A backup that has waited longer for its WAL is worth a look."""
@@ -23,7 +25,7 @@ _PATIENCE = timedelta(hours=1)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupLimits:
     """Barman's `last_backup_maximum_age`, `last_backup_minimum_size` (bytes), `minimum_redundancy`
-    and `retention_policy`; and how long a backup may wait for its WAL.
+    and `retention_policy`; how long a backup may wait for its WAL, and what failed stays.
     """
 
     oldest: timedelta | None = None
@@ -31,6 +33,7 @@ class BackupLimits:
     redundancy: int = 0
     policy: RetentionPolicy | None = None
     longest_wait: timedelta = timedelta(days=1)
+    failed_age: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,27 +44,37 @@ class BackupHealth:
     proofs: Proofs
     limits: BackupLimits
     now: Clock
+    works_on_deletion: Callable[[Backup], bool] = lambda _backup: False
+    """Is somebody at it now?"""
 
     def findings(self) -> Iterator[Finding]:
         done = self.counts.newest(self.server, (Status.DONE,))
         last = done[0] if done else None
         yield self._age(last)
         if self.limits.smallest is not None:
-            yield _size(last, self.limits.smallest)
+            yield self._size(last, self.limits.smallest)
         counts = self.counts.by_status(self.server)
         yield self._redundancy(counts.get(Status.DONE, 0))
         yield self._policy()
         yield self._damaged(last)
-        yield self._failures(counts.get(Status.FAILED, 0))
+        yield self._failures(last)
         yield self._waiting(self.backups.waiting(self.server))
         if counts.get(Status.DELETING):
-            words = f"{counts[Status.DELETING]} not complete: the journal tells what stands against"
+            yield from self._deletions(counts[Status.DELETING])
+
+    def _deletions(self, count: int) -> Iterator[Finding]:
+        """One that simply goes on is as it should be."""
+        found = self.counts.newest(self.server, (Status.DELETING,), count=count)
+        left = [backup.id for backup in found if not self.works_on_deletion(backup)]
+        if left:
+            named = ", ".join(left[-_MOST_NAMED:])
+            words = f"{len(left)} not complete ({named}): the journal tells what stands against"
             yield warned("deletions", f"{words}; each pass of retention tries again")
 
     def _age(self, last: Backup | None) -> Finding:
         name, oldest = "backup maximum age", self.limits.oldest
         if last is None:
-            return passed(name, "no backup yet") if oldest is None else failed(name, _NONE)
+            return passed(name, "no backup yet") if oldest is None else failed(name, self._none())
         age = max(timedelta(0), self.now() - _begin(last))
         seconds = int(age.total_seconds())
         most = None if oldest is None else oldest.total_seconds()
@@ -73,6 +86,20 @@ class BackupHealth:
         if age > oldest:
             return failed(name, f"{words}: take one, and see why it is late", measure=measure)
         return passed(name, words, measure=measure)
+
+    def _size(self, last: Backup | None, smallest: int) -> Finding:
+        name = "backup minimum size"
+        if last is None or last.copied is None:
+            return failed(name, self._none())
+        size = last.copied.size
+        words = f"{last.id} has {size} bytes, of at least {smallest}"
+        measure = Measure("backup_size", size, "B", None, smallest, is_least=True)
+        return (failed if size < smallest else passed)(name, words, measure=measure)
+
+    def _none(self) -> str:
+        if self.backups.waiting(self.server):
+            return f"{_NONE} yet: `barmanctl list-backups {self.server}` has what waits for WAL"
+        return f"{_NONE}: take one with `barmanctl backup {self.server}`"
 
     def _redundancy(self, have: int) -> Finding:
         name, need = "minimum redundancy requirements", self.limits.redundancy
@@ -108,16 +135,30 @@ class BackupHealth:
             )
         return passed(name, "none known")
 
-    def _failures(self, count: int) -> Finding:
-        name = "failed backups"
-        if not count:
-            return passed(name, "none")
-        words = f"{count} FAILED, in `barmanctl list-backups {self.server}`"
-        last = next(iter(self.counts.newest(self.server, _ENDED)), None)
-        if last is not None and last.status is Status.FAILED:
-            why = last.reason.message if last.reason else "for a reason that nobody knows any more"
-            return failed(name, f"{words}; the last one failed too: {last.id}, {why}")
-        return warned(name, f"{words}: they take room until they are deleted")
+    def _failures(self, done: Backup | None) -> Finding:
+        """What failed since the last one that is DONE; a stop, or what never began, proves nothing.
+
+        Therefore neither is an alarm, and neither ends one.
+        """
+        name, after = "failed backups", "" if done is None else done.id
+        ended = self.counts.newest(self.server, _ENDED, after=after, count=_MOST_READ)
+        failures = [backup for backup in ended if _is_failure(backup)]
+        if not failures:
+            return _without_failure(name, ended)
+        last, count = failures[0], len(failures)
+        since = "and none is DONE" if done is None else f"since {done.id}, the last that is DONE"
+        words = f"{count} FAILED {since}: {last.id}, {_why(last)}"
+        show = f"`barmanctl show-backup {self.server} {last.id}` tells more"
+        copied = [backup for backup in ended if backup.status is Status.WAITING_FOR_WALS]
+        if copied and copied[0].id > last.id:
+            return warned(name, f"{words}; {copied[0].id} went well after it, {self._their_end()}")
+        return failed(name, f"{words}; {show}")
+
+    def _their_end(self) -> str:
+        age = self.limits.failed_age
+        if age is None:
+            return "and what failed stays until `barmanctl delete`"
+        return f"and what failed goes by itself after {span_words(age)} (failed_backup_maximum_age)"
 
     def _waiting(self, waiting: Sequence[Backup]) -> Finding:
         name = "waiting backups"
@@ -132,16 +173,6 @@ class BackupHealth:
         return warned(name, hint) if age > _PATIENCE else passed(name, words)
 
 
-def _size(last: Backup | None, smallest: int) -> Finding:
-    name = "backup minimum size"
-    if last is None or last.copied is None:
-        return failed(name, _NONE)
-    size = last.copied.size
-    words = f"{last.id} has {size} bytes, of at least {smallest}"
-    measure = Measure("backup_size", size, "B", None, smallest, is_least=True)
-    return (failed if size < smallest else passed)(name, words, measure=measure)
-
-
 def _begin(backup: Backup) -> datetime:
     copied = backup.copied
     return copied.begin_time if copied else backup.queued_at
@@ -149,3 +180,25 @@ def _begin(backup: Backup) -> datetime:
 
 def _copied_at(backup: Backup) -> datetime:
     return backup.copied_at or backup.queued_at
+
+
+def _is_failure(backup: Backup) -> bool:
+    """It began, and something else than a stop ended it."""
+    reason = backup.reason
+    is_stopped = reason is not None and reason.code == Stopped.__name__
+    return backup.status is Status.FAILED and backup.started_at is not None and not is_stopped
+
+
+def _without_failure(name: str, ended: Sequence[Backup]) -> Finding:
+    """That barmand itself died in the middle is nobody's wish: a warning until the next one."""
+    if not ended or ended[0].status is not Status.FAILED:
+        return passed(name, "none since the last one that went well" if ended else "none")
+    last = ended[0]
+    words = f"{last.id}: {_why(last)}"
+    if last.reason == INTERRUPTED and last.started_at is not None:
+        return warned(name, f"{words}; take it again")
+    return passed(name, f"none; only stopped, or not begun, was {words}")
+
+
+def _why(backup: Backup) -> str:
+    return backup.reason.message if backup.reason else "for a reason that nobody knows any more"

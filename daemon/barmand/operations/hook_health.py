@@ -23,9 +23,7 @@ class HookHealth:
         for hook, command in self.runner.commands.items():
             doubt = self.runner.program.doubt(command)
             if doubt is not None:
-                # Without a retry hook's word the event never begins; another one changes nothing.
-                judge = failed if hook.can_forbid else warned
-                yield judge(hook.option, doubt)
+                yield _not_there(hook, doubt)
         for option, what in _HOLDING.items():
             run = self._holding(HOOKS[option])
             if run is not None:
@@ -35,6 +33,17 @@ class HookHealth:
                 )
                 holds_wal = HOOKS[option].event is HookEvent.ARCHIVE
                 yield failed(option, hint) if holds_wal else warned(option, hint)
+            elif HOOKS[option].event is HookEvent.WAL_DELETE:
+                yield from self._kept(option)
+
+    def _kept(self, option: str) -> Iterator[Finding]:
+        """Unneeded WAL that is to stay: it may be meant so, and it fills the disk."""
+        count = self.runner.kept() if HOOKS[option] in self.runner.commands else 0
+        if count:
+            what = "WAL segment that nobody needs stays"
+            if count > 1:
+                what = "WAL segments that nobody needs stay"
+            yield warned(option, f"{count} {what} because {option} forbids their removal")
 
     def _holding(self, hook: Hook) -> HookRun | None:
         """Its last run, if that did not agree; that single files are to stay may be meant so."""
@@ -45,3 +54,10 @@ class HookHealth:
             return None
         is_policy = run.outcome is Outcome.FORBADE and hook.event is HookEvent.WAL_DELETE
         return None if is_policy else run
+
+
+def _not_there(hook: Hook, doubt: str) -> Finding:
+    """Without a retry hook's word the event never begins; another one changes nothing."""
+    if hook.can_forbid:
+        return failed(hook.option, doubt, keeps_from_backup=hook.event is HookEvent.BACKUP)
+    return warned(hook.option, doubt)

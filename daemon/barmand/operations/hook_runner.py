@@ -32,6 +32,7 @@ log = structlog.get_logger()
 
 LAST_WORDS_SECONDS = 10.0
 """What hooks may still take, all together, after an event that a stop has ended."""
+WAL_KEPT = "WAL kept by a hook"
 _SHOWN_LINES = 5
 
 
@@ -135,6 +136,17 @@ class HookRunner:
             output=ended.output,
         )
         return Tried(told, ended, outcome)
+
+    def tell_kept(self, count: int) -> None:
+        """So many segments its last whole pass left because a hook forbids their removal."""
+        facts = {"segments": count}
+        told = Event(at=self.now(), kind=WAL_KEPT, server=self.server, facts=facts)
+        if count or self.kept():
+            self.events.add_once(told)
+
+    def kept(self) -> int:
+        last = self.events.find_last(WAL_KEPT, self.server, None)
+        return int(str(last["segments"])) if last is not None else 0
 
     def _set(self, event: HookEvent, phase: HookPhase) -> list[Hook]:
         return [hook for hook in in_order(event, phase) if hook in self.commands]

@@ -25,12 +25,17 @@ LOOKED_FOR = 100
 
 @dataclass(slots=True)
 class Removed:
-    """What one pass removed. `kept` are the names of files that stay for now."""
+    """What one pass removed. `kept` are the names of files that stay for now; `forbidden` counts
+    the segments among them that a hook keeps.
+    """
 
     segments: list[Segment] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)
+    forbidden: int = 0
     segment_size: int = 0
     is_all: bool = False
+    is_whole: bool = False
+    """Each file was asked about: neither a stop nor a broken hook ended the pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,7 @@ class HookedRemoval:
     def _unneeded(self, removed: Removed) -> Iterator[Path]:
         while found := self._look(removed):
             yield from found
-        removed.is_all = True
+        removed.is_all = removed.is_whole = True
 
     def _look(self, removed: Removed) -> list[Path]:
         with self.guard:
@@ -82,6 +87,7 @@ class HookedRemoval:
             self.hooks.runner.before(occasion, stop=stop)
         except Refused:
             removed.kept.add(path.name)
+            removed.forbidden += kind_of(path.name) is WalKind.SEGMENT
             return
         try:
             is_gone = self._remove(path, removed)

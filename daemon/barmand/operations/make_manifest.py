@@ -16,15 +16,15 @@ from barmand.catalog.holds import Holds
 from barmand.model.backup import RESTORABLE, Backup
 from barmand.model.errors import Refused, Stopped, StorageFailed
 from barmand.model.order import Checksums
-from barmand.model.pgdata import CONTROL_FILE, RelationFile
+from barmand.model.pgdata import RelationFile
 from barmand.model.progress import Phase
 from barmand.operations.ports import Clock, Report, Seconds, Stop
 from barmand.operations.verify_copy import checked_span, known_bad, plain_copy
-from barmand.storage import control_file
 from barmand.storage.disk import Stop as DiskStop
 from barmand.storage.disk import at_the_disk
 from barmand.storage.layout import Layout
 from barmand.storage.manifest import NAME, Algorithm, Manifest, WalRange, digest, writing
+from barmand.storage.own_words import OwnWords
 from barmand.storage.plain_proof import PlainCopy
 from barmand.storage.reading import Pages, each_read, read_file
 
@@ -84,10 +84,12 @@ class MakeManifest:
         begun = self.monotonic()
         with self.holds.held(backup, holder="generate-manifest", now=self.now()):
             copy = plain_copy(self.layout, backup)
+            words = OwnWords.of(cluster)
+            _demand_all(copy, words)
             _demand_size(copy, copied.size)
             with writing(copy.data, Algorithm[checksums.name]) as manifest:
                 manifest.begin(cluster.version, cluster.system_id)
-                summing = _Summing(backup, manifest, report, copied.size)
+                summing = _Summing(backup, words, manifest, report, copied.size)
                 try:
                     each_read(lambda item, end: summing.add(*item, end), copy.files(), stop)
                 except Stopped as error:
@@ -112,6 +114,7 @@ class _Summing:
     """Several readers add to it."""
 
     backup: Backup
+    words: OwnWords
     manifest: Manifest
     report: Report
     total: int
@@ -136,10 +139,11 @@ class _Summing:
         bad = [str(block) for block in read.bad_blocks if block not in known]
         if bad:
             self._tell(f"{place} (block {', '.join(bad[:10])})")
-        if path == CONTROL_FILE:
+        if self.words.can_judge(path):
             with at_the_disk("read", place):
-                if not control_file.is_whole(place.read_bytes()):
-                    self._tell(str(place))
+                complaint = self.words.complaint(path, place.read_bytes())
+            if complaint is not None:
+                self._tell(f"{place} {complaint}")
         self.manifest.add(path, read.size, changed_ns, read.checksum)
         with self._lock:
             self.files += 1
@@ -164,6 +168,11 @@ class _Summing:
     def _tell(self, words: str) -> None:
         with self._lock:
             self.bad.append(words)
+
+
+def _demand_all(copy: PlainCopy, words: OwnWords) -> None:
+    for lacking in words.lacking(copy.data, has_manifest=False):
+        raise StorageFailed(f"the backup is damaged, and gets no manifest: {lacking} is missing")
 
 
 def _demand_size(copy: PlainCopy, known: int) -> None:

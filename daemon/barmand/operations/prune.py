@@ -119,6 +119,8 @@ class Prune:
         finally:
             pruned = Pruned(is_all=removed.is_all).more(removed.segments, removed.segment_size)
             self._tell(pruned)
+        if removed.is_whole:
+            self.hooks.runner.tell_kept(removed.forbidden)
         return pruned
 
     def _remove_batch(self, policy: Policy, pruned: Pruned) -> Pruned:

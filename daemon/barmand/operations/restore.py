@@ -177,6 +177,7 @@ class Restore:
 
         report(Phase.COPYING, 0, total)
         size = self._fill(plan.backup, fragment, spaces, stop, progress)
+        fragment.make_empty_folders(plan.version)
         fragment.forget_tablespace_map()
         for space, part in spaces.items():
             fragment.link_tablespace(space.oid, part.destination.path)

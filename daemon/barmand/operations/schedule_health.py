@@ -9,7 +9,7 @@ from barmand.catalog.backups import Backups
 from barmand.catalog.schedule_runs import ScheduleRun, ScheduleRuns
 from barmand.model.backup import Backup, Status
 from barmand.model.calendar import CronSchedule, Outcome, ScheduleLine
-from barmand.model.errors import NotFound
+from barmand.model.errors import NotFound, Stopped
 from barmand.model.finding import Finding, Level, failed, passed, warned
 from barmand.operations.ports import Clock
 
@@ -63,7 +63,9 @@ class ScheduleHealth:
         backup = self._backup(run.backup_id)
         if backup is not None and backup.status is Status.FAILED:
             why = backup.reason.message if backup.reason else "it FAILED"
-            return self._unless_made_good(Level.FAILED, f"{words}, {backup.id}: {why}", run.due)
+            is_wish = backup.reason is not None and backup.reason.code == Stopped.__name__
+            level = Level.WARNING if is_wish else Level.FAILED
+            return self._unless_made_good(level, f"{words}, {backup.id}: {why}", run.due)
         return Level.OK, words if backup is None else f"{words}, {backup.id} {backup.status}"
 
     def _unless_made_good(self, level: Level, words: str, due: datetime) -> Judged:

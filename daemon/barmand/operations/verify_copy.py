@@ -7,6 +7,7 @@ from barmand.model.backup import Backup, Cluster, Copied
 from barmand.model.errors import Failure, StorageFailed, ToolFailed
 from barmand.model.positions import end_of, start_of
 from barmand.model.proof import MOST_FLAWS
+from barmand.operations.copying import MANIFESTS_SINCE
 from barmand.operations.ports import Stop, VerifyTool
 from barmand.storage import control_file, promises
 from barmand.storage.base_backup import read_label, read_manifest_tail
@@ -15,6 +16,7 @@ from barmand.storage.disk import at_the_disk
 from barmand.storage.findings import Findings
 from barmand.storage.layout import Layout
 from barmand.storage.manifest import NAME as MANIFEST
+from barmand.storage.own_words import OwnWords
 from barmand.storage.packed import BASE, archive_in
 from barmand.storage.packed_proof import PackedProof
 from barmand.storage.plain_proof import PlainCopy, PlainProof
@@ -24,6 +26,7 @@ from barmand.storage.reading import Span
 _BLOCKS_OF = 100
 """Damaged files that are read again, to tell which of their blocks it is."""
 _HEAD_BYTES = 4096
+_BY_PROGRAM = "postgres"
 
 
 def plain_copy(layout: Layout, backup: Backup) -> PlainCopy:
@@ -43,6 +46,16 @@ def checked_span(backup: Backup) -> Span | None:
 def known_bad(backup: Backup) -> dict[str, frozenset[int]]:
     damages = backup.copied.damages if backup.copied else ()
     return {each.path: frozenset(each.blocks) for each in damages}
+
+
+def was_made_with_manifest(backup: Backup) -> bool:
+    """pg_basebackup makes one, and nothing lets it go without."""
+    cluster = backup.cluster
+    return (
+        backup.method == _BY_PROGRAM
+        and cluster is not None
+        and (cluster.version >= MANIFESTS_SINCE)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +91,20 @@ class VerifyCopy:
             known_bad(self.backup),
             self.stop,
             self.progress,
+            self._words,
         )
+        for lacking in self._words.lacking(copy.data, has_manifest=has_manifest):
+            self.found.add(lacking, "is missing")
         self._look_at_control()
-        self._compare_size(copy)
+        self._compare_size(copy, has_manifest=has_manifest)
         if not has_manifest:
             proof.by_pages()
             return
         by_program = self._fits()
         if by_program:
             self._ask_program(proof)
-        if not by_program or copy.spaces:
-            with promised(copy.data) as wanted:
-                proof.by_manifest(wanted, spaces_only=by_program)
+        with promised(copy.data) as wanted:
+            proof.by_manifest(wanted, rest_only=by_program)
 
     def _fits(self) -> bool:
         """Is PostgreSQL's program there, and at least as new as the backup?"""
@@ -139,8 +154,7 @@ class VerifyCopy:
     def _look_at_control(self) -> None:
         data = self.layout.data(self.backup.id)
         place = data / "global/pg_control"
-        if not place.is_file():
-            self.found.add(place, "is missing")
+        if not place.is_file():  # which was told
             return
         with at_the_disk("read", place):
             content = place.read_bytes()
@@ -149,13 +163,15 @@ class VerifyCopy:
         elif self._cluster.system_id not in ("", system_id_of(data)):
             self.found.add(place, f"is of another cluster than {self._cluster.system_id}")
 
-    def _compare_size(self, copy: PlainCopy) -> None:
+    def _compare_size(self, copy: PlainCopy, *, has_manifest: bool) -> None:
         """A manifest that was made later is not in what was counted then."""
         size, manifest = copy.size(), copy.data / MANIFEST
         later = manifest.lstat().st_size if manifest.exists() else 0
         known = self._copied.size
         if known not in (size, size - later):
             words = f"its files have {size} bytes together, the catalogue says {known}"
+            if not has_manifest and size < known:
+                words += "; backup_manifest is missing, if it was made with one"
             self.found.add(self.layout.backup(self.backup.id), words)
 
     # ---------------------------------------------------------------------------------- archives
@@ -170,6 +186,7 @@ class VerifyCopy:
                 known_bad(self.backup),
                 self.stop,
                 self.progress,
+                self._words,
             )
             for space in self._cluster.tablespaces:
                 self._look_at_archive(proof, str(space.oid), f"pg_tblspc/{space.oid}/")
@@ -194,6 +211,8 @@ class VerifyCopy:
     def _has_whole_manifest(self) -> bool:
         manifest = self.layout.data(self.backup.id) / MANIFEST
         if not manifest.exists():
+            if was_made_with_manifest(self.backup):
+                self.found.add(manifest, "is missing")
             return False
         if self.backup.compression is not None:  # else it is read with the other files
             self.progress(manifest.lstat().st_size)
@@ -243,6 +262,10 @@ class VerifyCopy:
             self.found.add(place, "is not the label that the catalogue has")
         if end is not None and (end.timeline != copied.timeline or end.lsn > copied.end_lsn):
             self.found.add(data / MANIFEST, "says another end than the catalogue")
+
+    @property
+    def _words(self) -> OwnWords:
+        return OwnWords.of(self._cluster)
 
     @property
     def _cluster(self) -> Cluster:

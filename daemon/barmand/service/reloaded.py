@@ -3,6 +3,7 @@
 import structlog
 
 from barmand.model.changes import OptionChange
+from barmand.model.errors import ConfigInvalid
 from barmand.service.house import House
 from barmand.wire.messages import OptionChangeView, ReloadReply, ServerChangeView
 
@@ -29,6 +30,7 @@ def tell_changes(house: House) -> None:
 def reload_reply(house: House) -> ReloadReply:
     changes = house.changes
     return ReloadReply(
+        exit_code=ConfigInvalid.exit_code if house.broken else 0,
         servers=sorted(house.kits),
         broken=sorted(house.broken),
         problems=list(house.problems),

@@ -24,6 +24,7 @@ __all__ = [
     "load",
     "load_identity",
     "mark_deleting",
+    "remaking",
     "save",
     "save_identity",
     "with_card",
@@ -31,6 +32,11 @@ __all__ = [
 
 _NUMBERED = 10_000
 """15 is 150000 and up."""
+_LOST_INFO = "Put that file back from a copy of it, or delete the backup."
+_LOST_CARD = (
+    "Put that file back from a copy of it, or move it away: the backup is then known as its "
+    "backup.info tells it."
+)
 
 
 def save(layout: Layout, backup: Backup) -> None:
@@ -50,11 +56,11 @@ def load(layout: Layout, backup_id: str) -> Backup | None:
             break
     else:
         return None
-    with _damage_named(path):
+    with _damage_named(path, _LOST_INFO):
         backup = decode(info.decode(errors="surrogateescape"), layout.server, backup_id)
     ours = _read(layout.card(backup_id))
     if ours is not None:
-        with _damage_named(layout.card(backup_id)):
+        with _damage_named(layout.card(backup_id), _LOST_CARD):
             backup = with_card(backup, ours)
     if _read(layout.delete_mark(backup_id)) is not None:
         return replace(backup, status=Status.DELETING)
@@ -92,12 +98,23 @@ def save_identity(layout: Layout, system_id: str, version: int) -> None:
     write_whole(layout.identity, (json.dumps(identity, indent=4) + "\n").encode())
 
 
+def remaking(layout: Layout) -> str:
+    """How an operator writes it anew: while the catalogue knows the cluster nobody else does, for
+    a missing one is taken for a file system that is not mounted.
+    """
+    return (
+        "put it back from a copy, or write it anew, one line, owned by barmand's user: "
+        '{"systemid": "…", "version": "15"}, with the system id and the major version that '
+        f"`barmanctl show-server {layout.server}` tells"
+    )
+
+
 def load_identity(layout: Layout) -> tuple[str, int] | None:
     """System identifier and version, as PostgreSQL numbers it: of that Barman keeps the major."""
     identity = _read(layout.identity)
     if identity is None:
         return None
-    with _damage_named(layout.identity):
+    with _damage_named(layout.identity, f"It is the server's: {remaking(layout)}."):
         facts = json.loads(identity)
         return str(facts["systemid"]), _NUMBERED * int(str(facts["version"]).partition(".")[0])
 
@@ -111,11 +128,8 @@ def _read(path: Path) -> bytes | None:
 
 
 @contextmanager
-def _damage_named(path: Path) -> Iterator[None]:
+def _damage_named(path: Path, hint: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, KeyError, TypeError) as error:
-        raise StorageFailed(
-            f"{path} is damaged: {error}",
-            hint="Put that file back from a copy of it, or delete the backup.",
-        ) from error
+        raise StorageFailed(f"{path} is damaged: {error}", hint=hint) from error

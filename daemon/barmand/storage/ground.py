@@ -2,6 +2,7 @@
 
 import os
 
+from barmand.storage.backup_info import remaking
 from barmand.storage.layout import Layout
 
 
@@ -22,7 +23,8 @@ def _complaint(layout: Layout, *, is_known: bool) -> str | None:
     if is_known and not layout.identity.is_file():
         return (
             f"{layout.identity} is missing: the backup directory is not the one that barmand knows "
-            "(is its file system mounted?)"
+            "(is its file system mounted?); if only this file is lost, "
+            f"{remaking(layout)}"
         )
     for folder in (layout.home, layout.base, layout.meta, layout.wals, layout.streaming):
         if not folder.is_dir():

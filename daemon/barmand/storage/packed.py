@@ -86,6 +86,8 @@ class Archive:
         see: Callable[[str, Iterator[bytes]], None],
         stop: Stop,
         progress: Callable[[int], None],
+        *,
+        see_folder: Callable[[str], None] = lambda _name: None,
     ) -> None:
         """Show `see` each file and its bytes, in order, to the archive's end; nothing is written.
 
@@ -95,7 +97,9 @@ class Archive:
             for member, content in opened.members():
                 self._place(member)
                 heed(stop, "reading", self.path)
-                if content is not None:
+                if content is None:
+                    see_folder(member.name)
+                else:
                     see(member.name, self._pieces(content, opened, stop, progress))
             opened.read_to_the_end()
             progress(opened.packed_since())

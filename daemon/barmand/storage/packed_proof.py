@@ -1,21 +1,22 @@
 """Is a packed copy of a cluster what it was when it was taken? Read, and unpacked to nowhere."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from barmand.model.errors import StorageFailed
-from barmand.model.pgdata import CONTROL_FILE, RelationFile
-from barmand.storage import control_file
+from barmand.model.pgdata import RelationFile
 from barmand.storage.disk import Stop
 from barmand.storage.findings import Findings
-from barmand.storage.packed import Archive
+from barmand.storage.own_words import OwnWords
+from barmand.storage.packed import BASE, Archive
 from barmand.storage.promises import Promises
 from barmand.storage.reading import Pages, Span, seen
 
 
 @dataclass(slots=True)
 class PackedProof:
-    """`promises` is empty where there is no manifest; then pages and pg_control speak.
+    """`promises` is empty where there is no manifest; then pages and the small files speak.
 
     `during`: the backup's beginning and end, if its cluster had checksums.
     """
@@ -27,7 +28,10 @@ class PackedProof:
     known_bad: Mapping[str, frozenset[int]]
     stop: Stop
     progress: Callable[[int], None]
+    words: OwnWords = field(default_factory=OwnWords)
     is_read_to_the_end: bool = True
+    _there: set[str] = field(default_factory=set)
+    """Of what a data directory must have."""
 
     def look_at(self, archive: Archive, prefix: str = "") -> None:
         """In the order in which the manifest has them: the tablespaces, then the base."""
@@ -39,20 +43,36 @@ class PackedProof:
             self._see(archive, prefix + name, pieces)
 
         try:
-            archive.look_through(see, self.stop, self.progress)
+            archive.look_through(
+                see,
+                self.stop,
+                self.progress,
+                see_folder=lambda name: self._note(prefix + name),
+            )
         except StorageFailed as error:
             self.is_read_to_the_end = False
             words = error.message.removeprefix(f"{archive.path} ")
             self.found.add(archive.path, f"{words} (at {last})")
 
     def end(self) -> None:
-        """What was promised and is in no archive; not asked where an archive broke off."""
-        if self.has_manifest and self.is_read_to_the_end:
+        """What must be, and is in no archive; not asked where an archive broke off."""
+        if not self.is_read_to_the_end:
+            return
+        needed = self.words.folders | (frozenset() if self.has_manifest else self.words.files)
+        for path in sorted(needed - self._there):
+            self.found.add(f"{BASE}.tar: {path}", "is missing")
+        if self.has_manifest:
             for path in self.promises.left():
                 self.found.add(path, "is in the manifest, and in no archive")
 
+    def _note(self, path: str) -> None:
+        path = str(PurePosixPath(path))
+        if path in self.words.folders or path in self.words.files:
+            self._there.add(path)
+
     def _see(self, archive: Archive, path: str, pieces: Iterator[bytes]) -> None:
         shown = f"{archive.path}: {path}"
+        self._note(path)
         promise = self.promises.take(path)
         if promise is None:
             self._judge(shown, path, pieces)
@@ -70,9 +90,10 @@ class PackedProof:
                 self.found.add(shown, "is not in the manifest")
             return
         relation = RelationFile.of(path)
-        if path == CONTROL_FILE:
-            if not control_file.is_whole(b"".join(pieces)):
-                self.found.add(shown, "does not have its own checksum")
+        if self.words.can_judge(path):
+            complaint = self.words.complaint(path, b"".join(pieces))
+            if complaint is not None:
+                self.found.add(shown, complaint)
             return
         read = seen(pieces, pages=self._pages(relation))
         bad = tuple(b for b in read.bad_blocks if b not in self.known_bad.get(path, frozenset()))

@@ -6,25 +6,28 @@ it does not look into.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 
 from barmand.model.errors import StorageFailed
-from barmand.model.pgdata import CONTROL_FILE, TABLESPACE_LINKS, RelationFile
-from barmand.storage import control_file
+from barmand.model.pgdata import TABLESPACE_LINKS, RelationFile
 from barmand.storage.disk import Stop, at_the_disk, heed
 from barmand.storage.findings import Findings
 from barmand.storage.manifest import NAME
+from barmand.storage.own_words import OwnWords
 from barmand.storage.pages import PAGE_BYTES
 from barmand.storage.promises import Promise, Promises
 from barmand.storage.reading import Pages, Span, each_read, read_file
 from barmand.storage.trees import files_below
 
-_NOT_PROMISED = frozenset({NAME, "postgresql.auto.conf", "recovery.signal", "standby.signal"})
+_PASSED_OVER = ("postgresql.auto.conf", "recovery.signal", "standby.signal")
+"""Files that pg_verifybackup does not look at, whatever the manifest says of them. What the
+manifest does not have of them is none of ours either: a restore writes them anew."""
 _WAL = "pg_wal/"
+_SPACES = f"{TABLESPACE_LINKS}/"
 _KEY_BYTES = 8
 Progress = Callable[[int], None]
 
@@ -78,20 +81,24 @@ class PlainProof:
     known_bad: Mapping[str, frozenset[int]]
     stop: Stop
     progress: Progress
+    words: OwnWords = field(default_factory=OwnWords)
 
-    def by_manifest(self, promises: Promises, *, spaces_only: bool) -> None:
-        """Every file that is promised, then whatever else lies there."""
+    def by_manifest(self, promises: Promises, *, rest_only: bool) -> None:
+        """Every file that is promised, then whatever else lies there.
+
+        `rest_only`: what pg_verifybackup left, which is tablespaces and a few files.
+        """
         known = _Known()
 
         def wanted() -> Iterator[tuple[str, Promise]]:
             for path, promise in promises.each():
-                if not spaces_only or path.startswith(f"{TABLESPACE_LINKS}/"):
+                if not rest_only or path.startswith(_SPACES) or path in _PASSED_OVER:
                     known.add(path)
                     yield path, promise
 
         each_read(lambda item, stop: self._look(*item, stop), wanted(), self.stop)
         known.close()
-        for path, place in self.copy.files(data=not spaces_only):
+        for path, place in self.copy.files(data=not rest_only):
             heed(self.stop, "listing", place)
             if not _is_unpromised(path) and path not in known:
                 self.found.add(place, "is not in the manifest")
@@ -138,14 +145,14 @@ class PlainProof:
             self.found.add(place, "pages whose checksum is wrong", bad)
         if relation is not None and read.size % PAGE_BYTES:
             self.found.add(place, f"ends in the middle of a page: it has {read.size} bytes")
-        if path == CONTROL_FILE:
-            self._judge_control(place)
+        if self.words.can_judge(path):
+            self._judge_words(path, place)
 
-    def _judge_control(self, place: Path) -> None:
+    def _judge_words(self, path: str, place: Path) -> None:
         with at_the_disk("read", place):
-            content = place.read_bytes()
-        if not control_file.is_whole(content):
-            self.found.add(place, "does not have its own checksum")
+            complaint = self.words.complaint(path, place.read_bytes())
+        if complaint is not None:
+            self.found.add(place, complaint)
 
     def _pages(self, path: str) -> Pages | None:
         relation = RelationFile.of(path)
@@ -184,7 +191,7 @@ def _below(folder: Path, prefix: str) -> Iterator[tuple[str, Path]]:
 
 
 def _is_unpromised(path: str) -> bool:
-    return path in _NOT_PROMISED or path.startswith(_WAL)
+    return path == NAME or path in _PASSED_OVER or path.startswith(_WAL)
 
 
 def _why(error: StorageFailed) -> str:

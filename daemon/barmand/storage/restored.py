@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.errors import Refused, StorageFailed
+from barmand.model.pgdata import empty_folders
 from barmand.storage.control_file import recovery_needs
 from barmand.storage.disk import Stop, at_the_disk, open_regular
 from barmand.storage.durable import (
@@ -134,6 +135,14 @@ class Fragment:
             copy.chmod(_CONFIG_MODE)
             self._own(copy)
             return size
+
+    def make_empty_folders(self, version: int) -> None:
+        """A copy of the backup by a program that leaves empty folders out must not be its end."""
+        for folder in (self.path / name for name in empty_folders(version)):
+            with at_the_disk("make directory", folder):
+                if not os.path.lexists(folder):
+                    folder.mkdir(0o700)
+                    self._own(folder)
 
     def forget_tablespace_map(self) -> None:
         """With it PostgreSQL would make the links of the source again, in place of ours."""

@@ -502,8 +502,12 @@ class ServerChangeView(Struct, frozen=True, kw_only=True):
 
 
 class ReloadReply(Reply, frozen=True, kw_only=True):
-    """`changes` has the servers that changed; `unchanged` counts the others."""
+    """`changes` has the servers that changed; `unchanged` counts the others.
 
+    `exit_code`: 9 while a server is broken; the others are served by what was read.
+    """
+
+    exit_code: int = 0
     servers: list[str]
     broken: list[str]
     problems: list[str]
