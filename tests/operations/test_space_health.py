@@ -175,7 +175,7 @@ def test_of_linked_backups_half_of_the_smallest_is_sure(
     bench: Bench, space: SpaceHealth, free: Callable[[int], None]
 ) -> None:
     links = replace(space, links=True)
-    done(bench, size=1000 << 20)
+    done(bench, size=1000 << 20, deduplicated_size=1000 << 20)
     free(10)
     assert list(links.next_backup(nobody_knows)) == [], "the first to be linked may need nothing"
     free(1 << 40)
