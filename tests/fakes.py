@@ -28,6 +28,7 @@ from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
+from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
@@ -683,6 +684,7 @@ def bench_over(
         ),
         backup_health=BackupHealth(
             server="main",
+            layout=layout,
             backups=catalog.backups,
             counts=counts,
             proofs=catalog.proofs,
@@ -841,6 +843,7 @@ def bench_over(
             servers=catalog.servers,
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
+            forget_gone=ForgetGone("main", layout, catalog.backups, catalog.servers, guard, clock),
             now=clock,
         ),
         accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),

@@ -67,6 +67,7 @@ def check_of(
         wal_health=wal_health_of(server, catalog),
         backup_health=BackupHealth(
             server=server.name,
+            layout=layout,
             backups=catalog.backups,
             counts=counts,
             proofs=catalog.proofs,

@@ -34,6 +34,7 @@ from barmand.model.backup import Backup
 from barmand.model.hook import HookEvent
 from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
+from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
@@ -459,6 +460,14 @@ class Works:
             servers=self._catalog.servers,
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
+            forget_gone=ForgetGone(
+                self._name,
+                self._layout,
+                self._catalog.backups,
+                self._catalog.servers,
+                self._locks.guard,
+                local_now,
+            ),
             now=local_now,
         )
 

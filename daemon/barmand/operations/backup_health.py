@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.backups import Backups
 from barmand.catalog.proofs import Proofs
-from barmand.model.backup import INTERRUPTED, Backup, Status
+from barmand.model.backup import INTERRUPTED, RESTORABLE, Backup, Status
 from barmand.model.errors import Stopped
 from barmand.model.finding import Finding, Measure, failed, passed, warned
 from barmand.model.retention_policy import Redundancy, RetentionPolicy
 from barmand.operations.ports import Clock
 from barmand.operations.wal_health import span_words
+from barmand.storage.layout import Layout
 
 _ENDED = frozenset({Status.WAITING_FOR_WALS, Status.DONE, Status.FAILED})
 _MOST_NAMED = 5
@@ -39,6 +40,7 @@ class BackupLimits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupHealth:
     server: str
+    layout: Layout
     backups: Backups
     counts: BackupCounts
     proofs: Proofs
@@ -70,6 +72,18 @@ class BackupHealth:
             named = ", ".join(left[-_MOST_NAMED:])
             words = f"{len(left)} not complete ({named}): the journal tells what stands against"
             yield warned("deletions", f"{words}; each pass of retention tries again")
+
+    def on_disk(self) -> Iterator[Finding]:
+        """Of this item alone the disk is asked, not the catalogue."""
+        name = "backups on disk"
+        absent = sorted(self.counts.ids(self.server, RESTORABLE) - self.layout.copied_ids())
+        if not absent:
+            yield passed(name)
+            return
+        ids = ", ".join(absent[-_MOST_NAMED:])
+        words = f"{len(absent)} of which the catalogue tells are not there: {ids}"
+        hint = f"{words}; `barmanctl rebuild {self.server}` forgets what was deleted elsewhere"
+        yield failed(name, hint)
 
     def _age(self, last: Backup | None) -> Finding:
         name, oldest = "backup maximum age", self.limits.oldest

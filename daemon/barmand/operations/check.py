@@ -156,6 +156,7 @@ class Check:
         """What keeps no backup from being taken."""
         return (
             Item("free space", lambda _stop: self.space_health.findings()),
+            Item("backups on disk", lambda _stop: self.backup_health.on_disk()),
             Item("archiver errors", lambda _stop: self.wal_health.aside()),
             Item("incoming WALs directory", lambda _stop: self.wal_health.queues()),
         )
