@@ -7,12 +7,8 @@ from datetime import datetime, timedelta
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.backups import Backups
 from barmand.catalog.proofs import Proofs
-<<<<<<< HEAD
-from barmand.model.backup import RESTORABLE, Backup, Status
-=======
-from barmand.model.backup import INTERRUPTED, Backup, Status
+from barmand.model.backup import INTERRUPTED, RESTORABLE, Backup, Status
 from barmand.model.errors import Stopped
->>>>>>> main
 from barmand.model.finding import Finding, Measure, failed, passed, warned
 from barmand.model.retention_policy import Redundancy, RetentionPolicy
 from barmand.operations.ports import Clock
