@@ -3,6 +3,8 @@
 import argparse
 import os
 
+from barmand.model.errors import UsageError
+
 COUNT_LIMIT = 1_000_000_000
 SECONDS_LIMIT = 31_536_000
 """One year. Both limits are the wire's own: barmand refuses what is beyond them."""
@@ -39,6 +41,17 @@ def word(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("an empty word names nothing")
     return text
+
+
+def one_server(name: str, command: str) -> str:
+    """Raises UsageError for Barman's `all`, which no server can be named."""
+    if name != "all":
+        return name
+    raise UsageError(
+        f"{command} takes one server, not all",
+        hint="For each of them: barmanctl list-servers --minimal | while read -r server; do"
+        f' barmanctl {command} "$server"; done',
+    )
 
 
 def tablespace(text: str) -> tuple[str, str]:
