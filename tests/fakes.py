@@ -28,6 +28,7 @@ from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
+from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
@@ -40,6 +41,7 @@ from barmand.operations.delete import Delete
 from barmand.operations.door import Door
 from barmand.operations.expire import Expire
 from barmand.operations.fetch import Fetch
+from barmand.operations.flow import Flow, Pulse
 from barmand.operations.forecast import Forecast
 from barmand.operations.hands import Hands
 from barmand.operations.hook_health import HookHealth
@@ -228,6 +230,7 @@ class FakePostgres:
     lists_wal: bool = True
     archive_command: str | None = "barmanctl wal-push main %p"
     data_checksums: str = "on"
+    size: int | None = None
     shown: Callable[[], datetime] = lambda: NOON
     """What its clock shows in an answer to a check."""
     most_senders: int = 10
@@ -260,6 +263,7 @@ class FakePostgres:
             config_file=self.config_file,
             tablespaces=self.tablespaces,
             is_standby=self.is_standby,
+            size=self.size,
         )
 
     def readiness(self) -> Readiness:
@@ -666,7 +670,8 @@ def bench_over(
         method=method,
         receiver=FakeProgram(),
         slot_name=None,
-        receiving=lambda: (True, "streaming"),
+        makes_slot=True,
+        receiving=lambda: Flow(Pulse.FLOWING, "streaming"),
         takes_pushed_wal=True,
         wal_health=WalHealth(
             server="main",
@@ -679,6 +684,7 @@ def bench_over(
         ),
         backup_health=BackupHealth(
             server="main",
+            layout=layout,
             backups=catalog.backups,
             counts=counts,
             proofs=catalog.proofs,
@@ -695,7 +701,11 @@ def bench_over(
             now=clock,
         ),
         space_health=SpaceHealth(
-            server="main", layout=layout, counts=counts, wal_runs=catalog.wal_runs
+            server="main",
+            layout=layout,
+            counts=counts,
+            wal_runs=catalog.wal_runs,
+            method="postgres",
         ),
         retention_health=RetentionHealth(judging),
         hook_health=HookHealth(runner),
@@ -833,6 +843,7 @@ def bench_over(
             servers=catalog.servers,
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
+            forget_gone=ForgetGone("main", layout, catalog.backups, catalog.servers, guard, clock),
             now=clock,
         ),
         accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),

@@ -89,6 +89,7 @@ class Daemon:
             self._ring_retention,
             self._find_kit,
             self._delete_alone,
+            self._works_on_deletion,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
             self._runner.stopping,
@@ -222,6 +223,9 @@ class Daemon:
 
     def _delete_alone(self, backup: Backup, delete: Callable[[Stop], int]) -> int:
         return alone(self._runner, Key("delete", backup.server, backup.id), delete)
+
+    def _works_on_deletion(self, backup: Backup) -> bool:
+        return self._runner.has(Key("delete", backup.server, backup.id))
 
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)

@@ -11,15 +11,21 @@ from datetime import timedelta
 import pytest
 
 from barmand.model.errors import CheckFailed, Stopped, ToolFailed
-from barmand.model.finding import Finding, Level, demand, failed, passed, warned
+from barmand.model.finding import Finding, Level, demand, failed, passed
 from barmand.model.order import Order
 from barmand.operations.check import Check
+from barmand.operations.flow import Flow, Pulse
+from barmand.operations.inquiry import SILENT
 from barmand.outside.postgres import Slot
 from barmand.outside.readiness import Readiness
 from fakes import Bench, FakePostgres, FakeProgram, Stop, segment_name
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
 SLOT = "barman"
+PAUSING = Flow(Pulse.TRYING, "pausing: it was cut")
+BEGINNING = Flow(Pulse.BEGINNING, "starting")
+STOPPED = Flow(Pulse.STOPPED, "stopped")
+FLOWING = Flow(Pulse.FLOWING, "streaming")
 
 
 def obstacles(check: Check) -> list[str]:
@@ -103,6 +109,7 @@ def test_what_keeps_no_backup_from_being_taken_is_only_reported(streaming: Check
     names = {each.name for each in streaming.obstacles(Stop())}
     assert [each.name for each in streaming.report(Stop()) if each.name not in names] == [
         "free space",
+        "backups on disk",
         "archiver errors",
         "backup maximum age",
         "minimum redundancy requirements",
@@ -300,11 +307,48 @@ def test_a_slot_that_reserves_no_wal_is_a_finding(bench: Bench, streaming: Check
     assert "reserves no WAL (lost)" in finding(streaming, "replication slot").hint
 
 
-def test_a_slot_that_nobody_reads_is_a_warning(bench: Bench, streaming: Check) -> None:
+@pytest.mark.parametrize(
+    ("flow", "words"),
+    [
+        (STOPPED, "nobody fetches from it; `barmanctl receive-wal main --start`"),
+        (PAUSING, "the receiver does not stream yet; `receive-wal running` says why"),
+        (FLOWING, "`barmanctl receive-wal main` tells"),
+    ],
+)
+def test_a_slot_that_nobody_reads_is_a_warning(
+    bench: Bench, streaming: Check, flow: Flow, words: str
+) -> None:
     bench.postgres.slots[SLOT] = Slot(is_active=False, has_reserved_wal=True)
-    assert finding(streaming, "replication slot") == warned(
-        "replication slot", "barman is not active"
-    )
+    found = finding(replace(streaming, receiving=lambda: flow), "replication slot")
+    assert found.level is WARNING
+    assert found.hint.startswith("barman is not active: ")
+    assert words in found.hint
+
+
+@pytest.mark.parametrize(
+    ("makes", "flow", "words"),
+    [
+        (True, STOPPED, "is stopped; `barmanctl receive-wal main --start` starts it"),
+        (True, PAUSING, "when it begins; `barmanctl receive-wal main --create-slot` does so now"),
+        (False, STOPPED, ": `barmanctl receive-wal main --create-slot` makes it"),
+    ],
+)
+def test_a_missing_slot_has_a_way_out(
+    bench: Bench, streaming: Check, makes: bool, flow: Flow, words: str
+) -> None:
+    bench.postgres.slots.clear()
+    check = replace(streaming, makes_slot=makes, receiving=lambda: flow)
+    found = finding(check, "replication slot")
+    assert (found.level, found.keeps_from_backup) == (FAILED, True)
+    assert words in found.hint
+
+
+def test_a_receiver_that_begins_is_no_alarm(bench: Bench, streaming: Check) -> None:
+    check = replace(streaming, receiving=lambda: BEGINNING)
+    assert amiss(check) == {"receive-wal running": WARNING}
+    check = replace(bench.check, receiving=lambda: BEGINNING)
+    assert amiss(check) == {"receive-wal running": WARNING}
+    assert obstacles(check) == ["receive-wal running"]  # for no slot keeps what it misses
 
 
 MIB = 1 << 20
@@ -347,7 +391,7 @@ def test_what_the_slot_keeps_is_an_alarm_before_it_is_a_danger(
 def test_a_stream_that_rests_is_an_alarm_but_keeps_no_backup_from_being_taken(
     bench: Bench, streaming: Check
 ) -> None:
-    check = replace(streaming, receiving=lambda: (False, "pausing: it was cut"))
+    check = replace(streaming, receiving=lambda: PAUSING)
     assert amiss(check) == {"receive-wal running": FAILED}
     assert finding(check, "receive-wal running").hint == "pausing: it was cut"
     demand("main", check.obstacles(Stop()))
@@ -357,12 +401,12 @@ def test_a_stream_that_rests_is_an_alarm_but_keeps_no_backup_from_being_taken(
 def test_a_stream_that_rests_needs_room_to_come_back(bench: Bench, streaming: Check) -> None:
     bench.postgres.most_senders, bench.postgres.senders = 5, 4
     assert amiss(streaming) == {}
-    check = replace(streaming, receiving=lambda: (False, "pausing: it was cut"))
+    check = replace(streaming, receiving=lambda: PAUSING)
     assert amiss(check) == {"receive-wal running": FAILED, "max_wal_senders": WARNING}
 
 
 def test_without_a_slot_wal_must_flow_now(bench: Bench) -> None:
-    check = replace(bench.check, receiving=lambda: (False, "pausing: it was cut"))
+    check = replace(bench.check, receiving=lambda: PAUSING)
     assert obstacles(check) == ["receive-wal running"]
     with pytest.raises(CheckFailed, match="receive-wal running: pausing"):
         demand("main", check.obstacles(Stop()))
@@ -435,7 +479,7 @@ def test_a_server_that_is_frozen_fails_its_own_item_and_the_rest_goes_on(
     check = replace(streaming, postgres=frozen, slot_name=None, seconds=1)
     assert amiss(check) == {"PostgreSQL": FAILED}
     found = finding(check, "PostgreSQL")
-    assert found == failed("PostgreSQL", "timed out after 1 s", keeps_from_backup=True)
+    assert found == failed("PostgreSQL", f"timed out after 1 s: {SILENT}", keeps_from_backup=True)
     assert len(frozen.asked) == 1, "who comes later waits in line, and asks nothing"
 
 
@@ -458,8 +502,9 @@ def test_what_stands_in_line_behind_a_dead_disk_is_named(
     found = {each.name: each.hint for each in check.report(Stop()) if not each.is_ok}
     later = "not looked at, for directories gave no answer"
     assert found == {
-        "directories": "timed out after 1 s",
+        "directories": f"timed out after 1 s: {SILENT}",
         "free space": later,
+        "backups on disk": later,
         "archiver errors": later,
         "incoming WALs directory": later,
     }

@@ -1,13 +1,16 @@
 """Is this server ready? Every finding, not the first; and nothing is changed by asking."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from barmand.catalog.servers import Servers
+from barmand.model.errors import Failure
 from barmand.model.finding import Finding, demanded, failed, passed, warned
 from barmand.operations.backup_health import BackupHealth
 from barmand.operations.examining import compatible
+from barmand.operations.flow import Flow, flow_finding
 from barmand.operations.hook_health import HookHealth
 from barmand.operations.inquiry import Group, Item, Lines, ask_all
 from barmand.operations.ports import Clock, Method, PostgresServer, Readiness, Stop, Versioned
@@ -15,8 +18,8 @@ from barmand.operations.privileges import Wants, privileges
 from barmand.operations.retention_health import RetentionHealth
 from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.server_health import Asked, WalWays, room_findings, server_findings
-from barmand.operations.slot_health import SlotLimits, slot_findings
-from barmand.operations.space_health import SpaceHealth
+from barmand.operations.slot_health import SlotLimits, SlotWays, slot_findings
+from barmand.operations.space_health import FOR_BACKUP, SpaceHealth
 from barmand.operations.wal_health import WalHealth
 from barmand.storage import backup_info
 from barmand.storage.ground import complaint
@@ -44,8 +47,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """`receiver` is None where WAL is not streamed; `receiving` tells whether it flows now, and
-    in words how it is.
+    """`receiver` is None where WAL is not streamed; `receiving` tells how it is now.
 
     `wal_server` is where WAL is streamed from and `primary` where it is switched, None where that
     is the server itself. `seconds` is how long one thing may be waited for.
@@ -60,7 +62,8 @@ class Check:
     method: Method
     receiver: Versioned | None
     slot_name: str | None
-    receiving: Callable[[], tuple[bool, str]]
+    makes_slot: bool
+    receiving: Callable[[], Flow]
     takes_pushed_wal: bool
     wal_health: WalHealth
     backup_health: BackupHealth
@@ -87,18 +90,24 @@ class Check:
         """All there is to say of the server. Raises Stopped, and nothing else for what it looks
         at: a question that fails, or is not answered, is a finding too.
         """
-        return self._ask(stop, self._more_disk(), [self._catalogue()])
-
-    def obstacles(self, stop: Stop) -> list[Finding]:
-        """The same questions, as far as they can keep a backup from being taken."""
-        return self._ask(stop, (), [])
-
-    def _ask(self, stop: Stop, disk: tuple[Item, ...], more: list[Group]) -> list[Finding]:
-        """What waits for different things is asked at the same time; then what builds on it."""
         seen = _Seen()
+        more = [self._catalogue()]
+        return self._ask(seen, stop, self._more_disk(), more, self._for_backup(seen))
+
+    def obstacles(self, stop: Stop, *, links: bool | None = None) -> list[Finding]:
+        """The same questions, as far as they can keep a backup from being taken; `links` says
+        whether this one is to link what is unchanged, None is as the settings say.
+        """
+        seen = _Seen()
+        return self._ask(seen, stop, (), [], self._for_backup(seen, links=links))
+
+    def _ask(
+        self, seen: _Seen, stop: Stop, disk: tuple[Item, ...], more: list[Group], last: Group
+    ) -> list[Finding]:
+        """What waits for different things is asked at the same time; then what builds on it."""
         groups = [*self._first(seen, disk), *more, self._hooks()]
         first = ask_all(groups, self.lines, self.seconds, stop)
-        second = ask_all([*self._second(seen)], self.lines, self.seconds, stop)
+        second = ask_all([*self._second(seen), last], self.lines, self.seconds, stop)
         return [*first, *self._coherence(seen), *second]
 
     # ------------------------------------------------------------------------ who is asked what
@@ -147,9 +156,23 @@ class Check:
         """What keeps no backup from being taken."""
         return (
             Item("free space", lambda _stop: self.space_health.findings()),
+            Item("backups on disk", lambda _stop: self.backup_health.on_disk()),
             Item("archiver errors", lambda _stop: self.wal_health.aside()),
             Item("incoming WALs directory", lambda _stop: self.wal_health.queues()),
         )
+
+    def _for_backup(self, seen: _Seen, *, links: bool | None = None) -> Group:
+        def cluster_size() -> int | None:
+            if seen.readiness is None:
+                return None
+            with suppress(Failure):  # what is missing is told where it is asked for
+                return self.postgres.facts().size
+            return None
+
+        def ask(_stop: Stop) -> Iterator[Finding]:
+            return self.space_health.next_backup(cluster_size, links=links)
+
+        return Group("room for a backup", (Item(FOR_BACKUP, ask),))
 
     def _catalogue(self) -> Group:
         return Group(
@@ -204,7 +227,7 @@ class Check:
     def _room(self, readiness: Readiness) -> Iterator[Finding]:
         streams_here = self.receiver is not None and self.wal_server is None
         senders = int(self.method.needs_replication)
-        if streams_here and not self.receiving()[0]:
+        if streams_here and not self.receiving().is_flowing:
             senders += 1
         yield from room_findings(readiness, senders=senders, wants_slot=False)
 
@@ -214,15 +237,7 @@ class Check:
         yield passed("PostgreSQL streaming", f"system {system_id}")
 
     def _stream(self) -> Iterator[Finding]:
-        name = "receive-wal running"
-        is_flowing, words = self.receiving()
-        if is_flowing:
-            yield passed(name, words)
-        elif self.slot_name is not None:
-            yield failed(name, words)
-        else:
-            hint = f"{words}; and no slot keeps WAL (`slot_name`)"
-            yield failed(name, hint, keeps_from_backup=True)
+        yield flow_finding(self.receiving(), has_slot=self.slot_name is not None)
 
     def _wal_server(self, server: PostgresServer, seen: _Seen) -> Iterator[Finding]:
         readiness = server.readiness()
@@ -230,13 +245,14 @@ class Check:
         yield passed(_WAL_SERVER, f"version {readiness.version}")
         seen.systems["wal_streaming_conninfo"] = server.identify().system_id
         yield from privileges(readiness, Wants(streams=True), where=_WAL_SERVER)
-        senders = int(not self.receiving()[0])
+        senders = int(not self.receiving().is_flowing)
         yield from room_findings(readiness, senders=senders, wants_slot=False, where=_WAL_SERVER)
 
     def _slot(self, name: str) -> Iterator[Finding]:
         server = self.wal_server or self.postgres
         slot = server.slot(name)
-        yield from slot_findings(name, slot, SlotLimits(self.limits.slot_wal))
+        ways = SlotWays(self.server, self.makes_slot, self.receiving())
+        yield from slot_findings(name, slot, SlotLimits(self.limits.slot_wal), ways)
         if slot is None:
             yield from room_findings(server.readiness(), senders=0, wants_slot=True)
 

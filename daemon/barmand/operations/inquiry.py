@@ -19,6 +19,7 @@ from barmand.operations.ports import Stop, heed
 log = structlog.get_logger()
 
 _LOOK_SECONDS = 0.2
+SILENT = "see what hangs there; if it is only slow, raise `check_timeout` (--check-timeout)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,6 @@ class _Inquiry:
         for item in items:
             words = f"not looked at, for {items[0].name} gave no answer"
             if item is items[0]:
-                words = f"timed out after {self._seconds:g} s"
+                words = f"timed out after {self._seconds:g} s: {SILENT}"
             found.append(failed(item.name, words, keeps_from_backup=item.keeps_from_backup))
         return found

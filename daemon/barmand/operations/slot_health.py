@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from barmand.model.finding import Finding, Level, Measure, failed, passed, warned
+from barmand.operations.flow import Flow, Pulse
 from barmand.operations.ports import Slot
 
 MIB = 1 << 20
@@ -17,17 +18,53 @@ class SlotLimits:
     most_held: int
 
 
-def slot_findings(name: str, slot: Slot | None, limits: SlotLimits) -> Iterator[Finding]:
+@dataclass(frozen=True, slots=True)
+class SlotWays:
+    """`makes`: the server's receiver makes a missing slot (create_slot = auto)."""
+
+    server: str
+    makes: bool
+    flow: Flow
+
+    @property
+    def command(self) -> str:
+        return f"`barmanctl receive-wal {self.server}"
+
+
+def slot_findings(
+    name: str, slot: Slot | None, limits: SlotLimits, ways: SlotWays
+) -> Iterator[Finding]:
     if slot is None:
-        hint = f"slot {name} does not exist; with `create_slot = auto` it is made"
+        hint = f"slot {name} does not exist: {_making(ways)}"
         yield failed(_TITLE, hint, keeps_from_backup=True)
         return
     if not slot.has_reserved_wal:
-        hint = f"slot {name} reserves no WAL ({slot.wal_status}): drop it, and let it be made anew"
+        begin = "--start" if ways.makes else "--create-slot` and `--start"
+        hint = f"slot {name} reserves no WAL ({slot.wal_status}): have it made anew with "
+        hint += f"{ways.command} --stop`, then `--drop-slot`, then `{begin}`"
         yield failed(_TITLE, hint, keeps_from_backup=True)
         return
-    yield passed(_TITLE, name) if slot.is_active else warned(_TITLE, f"{name} is not active")
+    hint = f"{name} is not active: {_reading(ways)}"
+    yield passed(_TITLE, name) if slot.is_active else warned(_TITLE, hint)
     yield _held(slot, limits)
+
+
+def _making(ways: SlotWays) -> str:
+    if not ways.makes:
+        return f"{ways.command} --create-slot` makes it"
+    if ways.flow.pulse is Pulse.STOPPED:
+        return f"the receiver makes it, and is stopped; {ways.command} --start` starts it"
+    return f"the receiver makes it when it begins; {ways.command} --create-slot` does so now"
+
+
+def _reading(ways: SlotWays) -> str:
+    match ways.flow.pulse:
+        case Pulse.STOPPED:
+            return f"nobody fetches from it; {ways.command} --start` starts the receiver"
+        case Pulse.FLOWING:
+            return f"the receiver has just begun, or lost its connection; {ways.command}` tells"
+        case Pulse.BEGINNING | Pulse.TRYING:
+            return "the receiver does not stream yet; `receive-wal running` says why"
 
 
 def _held(slot: Slot, limits: SlotLimits) -> Finding:

@@ -1,7 +1,8 @@
 """What we know, in the shapes of the wire."""
 
+import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from barmand.catalog.memory import Catalog
 from barmand.model.backup import RESTORABLE, Backup, Copied, Reason, Status
@@ -14,6 +15,7 @@ from barmand.model.retention import Keep
 from barmand.model.verdict import Verdict
 from barmand.model.wal import Run, Segment, format_lsn, missing
 from barmand.operations.archive import names_of
+from barmand.operations.flow import Flow, Pulse
 from barmand.outside.clock import monotonic
 from barmand.service.hook_views import troubles
 from barmand.service.receivers import Receiving, State
@@ -31,6 +33,8 @@ from barmand.wire.messages import (
     VerificationView,
 )
 
+START_PATIENCE = timedelta(minutes=2)
+"""So long a receiver may start before that is an alarm; unless it has failed before."""
 MOST_MISSING = 1000
 MOST_FLAWS = 100
 """With a backup; its verification itself tells more."""
@@ -113,6 +117,7 @@ def backup_view(
         keep_until=None if kept is None else utc(kept.until),
         retention=None if verdict is None else verdict.word.value,
         retention_why=None if verdict is None else verdict.why,
+        is_on_disk=None if verdict is None else not verdict.is_absent,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
         wal_gaps=[
@@ -231,12 +236,24 @@ def finding_view(finding: Finding) -> FindingView:
     )
 
 
-def receiving_words(receiving: Receiving | None) -> tuple[bool, str]:
+def flow_of(server: str, receiving: Receiving | None, now: datetime) -> Flow:
     """Does WAL flow, and what is there to say of it?"""
-    if receiving is None:
-        return False, "stopped; `barmanctl receive-wal SERVER --start` starts it"
-    why = f": {receiving.last_error}" if receiving.last_error else ""
-    return receiving.state is State.STREAMING, f"{receiving.state.value}{why}"
+    if receiving is None or receiving.state is State.STOPPED:
+        return Flow(Pulse.STOPPED, f"stopped; `barmanctl receive-wal {server} --start` starts it")
+    words = receiving.state.value
+    if receiving.attempt_at is not None:
+        left = max(0, math.ceil(receiving.attempt_at - monotonic()))
+        words += f", next attempt in {left} s"
+    if receiving.last_error:
+        words += f": {receiving.last_error}"
+    return Flow(_pulse(receiving, now), words)
+
+
+def _pulse(receiving: Receiving, now: datetime) -> Pulse:
+    if receiving.state is State.STREAMING:
+        return Pulse.FLOWING
+    is_young = receiving.state is State.STARTING and now - receiving.since < START_PATIENCE
+    return Pulse.BEGINNING if is_young and not receiving.restarts else Pulse.TRYING
 
 
 def _gaps(backup: Backup, held: list[Run]) -> list[Run] | None:

@@ -175,6 +175,8 @@ class BackupView(Struct, frozen=True, kw_only=True):
     not judged, as while a backup is followed. `retention` the command tells why.
     """
     retention_why: str | None
+    is_on_disk: bool | None
+    """False where its copy is gone; null while it is followed."""
     missing_wals: list[str] | None
     missing_wal_count: int | None
     wal_gaps: list[GapView]

@@ -52,10 +52,11 @@ class AcknowledgeGap(Request, frozen=True, kw_only=True):
 
 
 class RebuiltReply(Reply, frozen=True, kw_only=True):
-    """What lay on disk and the catalogue did not know; segments that it knew and are gone."""
+    """What lay on disk and the catalogue did not know; what it knew and is gone."""
 
     server: str
     adopted_backups: int
+    forgotten_backups: int
     adopted_wals: int
     lost_wals: int
 
