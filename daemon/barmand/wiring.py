@@ -1,8 +1,10 @@
 """Where the rooms meet: settings in, a house of operations out."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
 
 from barmand import __version__
 from barmand.catalog.memory import Catalog
@@ -10,12 +12,13 @@ from barmand.fittings import folders_of
 from barmand.model.backup import ACTIVE, Status
 from barmand.model.changes import Became, Changes, OptionChange, ServerChange
 from barmand.model.errors import ConfigInvalid
-from barmand.model.masking import without_secrets
+from barmand.model.masking import secrets_in, without_secrets
 from barmand.model.queueing import Limits
 from barmand.model.secret import Conninfo
+from barmand.outside.postgres import parse_conninfo
 from barmand.service.house import House
 from barmand.service.peers import Rights, group_number
-from barmand.settings.schema import DaemonSettings, ServerSettings, Settings
+from barmand.settings.schema import DaemonSettings, Problem, ServerSettings, Settings
 from barmand.settings.values import write
 from barmand.works import Bells, Locks, Works
 
@@ -23,6 +26,10 @@ UNFINISHED = (*ACTIVE, Status.WAITING_FOR_WALS)
 _READ_AT_START = (
     *("state_directory", "control_socket", "control_group", "monitor_group"),
     *("wal_poll_interval", "check_interval"),
+)
+_CONNECTIONS = (
+    *("conninfo", "streaming_conninfo", "primary_conninfo"),
+    *("wal_conninfo", "wal_streaming_conninfo"),
 )
 
 
@@ -117,6 +124,33 @@ def demand_grammar(settings: Settings) -> None:
         raise ConfigInvalid(f"not every file of the settings can be read:\n{lines}")
 
 
+def judged_by_libpq(settings: Settings) -> Settings:
+    """A server with a connection string that libpq does not take is put aside."""
+    found = {
+        name: tuple(_refused(name, server, settings.files[name]))
+        for name, server in settings.servers.items()
+    }
+    refused = {name: problems for name, problems in found.items() if problems}
+    healthy = {name: each for name, each in settings.servers.items() if name not in refused}
+    more = [problem for problems in refused.values() for problem in problems]
+    return replace(
+        settings,
+        servers=MappingProxyType(healthy),
+        broken=MappingProxyType({**settings.broken, **refused}),
+        problems=(*settings.problems, *more),
+    )
+
+
+def _refused(name: str, server: ServerSettings, file: Path) -> Iterator[Problem]:
+    given = {getattr(server, option): option for option in reversed(_CONNECTIONS)}
+    for conninfo, option in given.items():  # one that another defaults to is judged once
+        try:
+            if conninfo is not None:
+                parse_conninfo(conninfo)
+        except ConfigInvalid as failure:
+            yield Problem(file, name, option, failure.message)
+
+
 def limits_of(daemon: DaemonSettings) -> Limits:
     return Limits(daemon.max_parallel_backups, daemon.max_parallel_backups_per_host or None)
 
@@ -185,4 +219,7 @@ def _option_change(option: str, old: object, new: object, *, is_late: bool) -> O
 
 
 def _words(value: object) -> str:
-    return value.masked if isinstance(value, Conninfo) else without_secrets(write(value))
+    if isinstance(value, Conninfo):
+        return value.masked
+    text = write(value)
+    return without_secrets(text, secrets_in(text))

@@ -166,6 +166,11 @@ class House:
 
     def working_kit(self, server: str) -> Kit:
         """As `kit`, and the server is not switched off."""
+        if server in self.leaving and server not in self.kits and server not in self.broken:
+            raise Refused(
+                f"server {server} is leaving: the settings have it no more, and nothing new begins",
+                hint="It goes once its backups have ended.",
+            )
         kit = self.kit(server)
         if not kit.is_active:
             raise Refused(f"server {server} is inactive (active = false)")
