@@ -28,6 +28,7 @@ from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
 from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
+from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
@@ -229,6 +230,7 @@ class FakePostgres:
     lists_wal: bool = True
     archive_command: str | None = "barmanctl wal-push main %p"
     data_checksums: str = "on"
+    size: int | None = None
     shown: Callable[[], datetime] = lambda: NOON
     """What its clock shows in an answer to a check."""
     most_senders: int = 10
@@ -261,6 +263,7 @@ class FakePostgres:
             config_file=self.config_file,
             tablespaces=self.tablespaces,
             is_standby=self.is_standby,
+            size=self.size,
         )
 
     def readiness(self) -> Readiness:
@@ -681,6 +684,7 @@ def bench_over(
         ),
         backup_health=BackupHealth(
             server="main",
+            layout=layout,
             backups=catalog.backups,
             counts=counts,
             proofs=catalog.proofs,
@@ -697,7 +701,11 @@ def bench_over(
             now=clock,
         ),
         space_health=SpaceHealth(
-            server="main", layout=layout, counts=counts, wal_runs=catalog.wal_runs
+            server="main",
+            layout=layout,
+            counts=counts,
+            wal_runs=catalog.wal_runs,
+            method="postgres",
         ),
         retention_health=RetentionHealth(judging),
         hook_health=HookHealth(runner),
@@ -835,6 +843,7 @@ def bench_over(
             servers=catalog.servers,
             wal_runs=catalog.wal_runs,
             wal_gaps=catalog.wal_gaps,
+            forget_gone=ForgetGone("main", layout, catalog.backups, catalog.servers, guard, clock),
             now=clock,
         ),
         accounts=Accounts("main", wals, catalog.wal_runs, branches, guard, clock),

@@ -1,8 +1,11 @@
 """One server's settings become its check."""
 
+from collections.abc import Callable
+
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.memory import Catalog
 from barmand.fittings import layout_of, postgres_of, primary_of, receiver_of, wal_server_of
+from barmand.model.backup import Backup
 from barmand.model.calendar import ScheduleLine
 from barmand.model.order import Reuse
 from barmand.operations.backup_health import BackupHealth, BackupLimits
@@ -18,7 +21,7 @@ from barmand.outside.clock import local_now
 from barmand.service.due_times import latest_ready
 from barmand.service.receivers import Receivers
 from barmand.service.views import flow_of
-from barmand.settings.schema import CreateSlot, ServerSettings
+from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
 
 
 def wal_health_of(server: ServerSettings, catalog: Catalog) -> WalHealth:
@@ -43,6 +46,7 @@ def check_of(
     lines: Lines,
     *,
     hook_health: HookHealth,
+    works_on_deletion: Callable[[Backup], bool],
     retention_health: RetentionHealth,
 ) -> Check:
     layout, counts = layout_of(server), BackupCounts(catalog.database)
@@ -63,6 +67,7 @@ def check_of(
         wal_health=wal_health_of(server, catalog),
         backup_health=BackupHealth(
             server=server.name,
+            layout=layout,
             backups=catalog.backups,
             counts=counts,
             proofs=catalog.proofs,
@@ -75,6 +80,7 @@ def check_of(
                 failed_age=server.failed_backup_maximum_age,
             ),
             now=local_now,
+            works_on_deletion=works_on_deletion,
         ),
         schedule_health=ScheduleHealth(
             server=server.name,
@@ -90,6 +96,9 @@ def check_of(
             layout=layout,
             counts=counts,
             wal_runs=catalog.wal_runs,
+            method=server.backup_method.value,
+            compression=method.stored_compression,
+            by_the_kernel=server.backup_method is BackupMethod.LOCAL,
             links=server.reuse_backup is Reuse.LINK,
         ),
         retention_health=retention_health,

@@ -40,7 +40,7 @@ from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.storage.lock import StateLock
-from barmand.wiring import Builder, demand_grammar, limits_of, rights_of
+from barmand.wiring import Builder, demand_grammar, judged_by_libpq, limits_of, rights_of
 from barmand.works import Bells
 
 log = structlog.get_logger()
@@ -89,6 +89,7 @@ class Daemon:
             self._ring_retention,
             self._find_kit,
             self._delete_alone,
+            self._works_on_deletion,
             self._receivers,
             partial(self._chores.ring, "done-hooks"),
             self._runner.stopping,
@@ -223,6 +224,9 @@ class Daemon:
     def _delete_alone(self, backup: Backup, delete: Callable[[Stop], int]) -> int:
         return alone(self._runner, Key("delete", backup.server, backup.id), delete)
 
+    def _works_on_deletion(self, backup: Backup) -> bool:
+        return self._runner.has(Key("delete", backup.server, backup.id))
+
     def _find_kit(self, server: str) -> Kit | None:
         return self._desk.house.kits.get(server)
 
@@ -266,7 +270,7 @@ class Daemon:
     def _read_again(self) -> House:
         systemd.reloading()
         try:
-            settings = read(self._settings.path)
+            settings = judged_by_libpq(read(self._settings.path))
             demand_grammar(settings)
             began_with = self._settings.daemon
             house = self._builder.next_house(self._desk.house, self._read, settings, began_with)

@@ -30,9 +30,11 @@ from barmand.fittings import (
     verifier_of,
     wal_server_of,
 )
+from barmand.model.backup import Backup
 from barmand.model.hook import HookEvent
 from barmand.model.retention import Policy
 from barmand.model.verdict import Rules
+from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
 from barmand.operations.archive import Archive
 from barmand.operations.backup import TakeBackup
@@ -105,6 +107,7 @@ class Bells:
     ring_retention: Callable[[str], None]
     find_kit: Callable[[str], Kit | None]
     delete_alone: Alone
+    works_on_deletion: Callable[[Backup], bool]
     receivers: Receivers
     ring_hooks: Callable[[str], None] = _nobody
     stopping: StopFlag = field(default_factory=StopFlag)
@@ -170,6 +173,7 @@ class Works:
             receivers,
             lines,
             hook_health=HookHealth(self._hooks.runner),
+            works_on_deletion=self._bells.works_on_deletion,
             retention_health=RetentionHealth(judging),
         )
         delete, keep = self._delete(prune), self._keep()
@@ -271,6 +275,7 @@ class Works:
             wal_patience=wal_patience,
             now=local_now,
             monotonic=monotonic,
+            secrets=secrets_of(self._server),
         )
         return Hooks(runner, self._layout, self._catalog.backups, self._catalog.holds)
 
@@ -456,6 +461,14 @@ class Works:
             servers=self._catalog.servers,
             wal_runs=self._catalog.wal_runs,
             wal_gaps=self._catalog.wal_gaps,
+            forget_gone=ForgetGone(
+                self._name,
+                self._layout,
+                self._catalog.backups,
+                self._catalog.servers,
+                self._locks.guard,
+                local_now,
+            ),
             now=local_now,
         )
 

@@ -78,6 +78,7 @@ _DONE = BackupView(
     keep_until=None,
     retention="VALID",
     retention_why="is one of the newest 2",
+    is_on_disk=True,
     missing_wals=[],
     missing_wal_count=0,
     wal_gaps=[],

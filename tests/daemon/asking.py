@@ -100,7 +100,7 @@ def done(daemon: Daemon, *servers: str, **params: object) -> Json:
 def judged(daemon: Daemon, view: Json) -> Json:
     """As it is shown: while a backup is followed it is not judged whether it stays."""
     shown = show(daemon, view["backup_id"], view["server"])
-    return view | {key: shown[key] for key in ("retention", "retention_why")}
+    return view | {key: shown[key] for key in ("retention", "retention_why", "is_on_disk")}
 
 
 # ------------------------------------------------------------------------------ following backups

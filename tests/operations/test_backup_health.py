@@ -194,7 +194,10 @@ def test_a_deletion_that_did_not_end_is_a_warning(bench: Bench, health: BackupHe
     bench.catalog.backups.move(backup, backup.deleting(), now=bench.clock())
     found = finding(health, "deletions")
     assert found.level is WARNING
-    assert "1 not complete" in found.hint
+    assert f"1 not complete ({backup.id})" in found.hint
+    assert "each pass of retention tries again" in found.hint
+    working = replace(health, works_on_deletion=lambda each: each.id == backup.id)
+    assert [each.name for each in working.findings() if each.name == "deletions"] == []
 
 
 def test_a_policy_that_the_redundancy_overrules_is_a_warning(health: BackupHealth) -> None:

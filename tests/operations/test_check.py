@@ -109,6 +109,7 @@ def test_what_keeps_no_backup_from_being_taken_is_only_reported(streaming: Check
     names = {each.name for each in streaming.obstacles(Stop())}
     assert [each.name for each in streaming.report(Stop()) if each.name not in names] == [
         "free space",
+        "backups on disk",
         "archiver errors",
         "backup maximum age",
         "minimum redundancy requirements",
@@ -503,6 +504,7 @@ def test_what_stands_in_line_behind_a_dead_disk_is_named(
     assert found == {
         "directories": f"timed out after 1 s: {SILENT}",
         "free space": later,
+        "backups on disk": later,
         "archiver errors": later,
         "incoming WALs directory": later,
     }

@@ -36,6 +36,7 @@ def quiet_bells() -> Bells:
         ring_retention=_nobody,
         find_kit=lambda _server: None,
         delete_alone=lambda _backup, delete: delete(StopFlag()),
+        works_on_deletion=lambda _backup: False,
         receivers=Receivers(lambda: None),
     )
 

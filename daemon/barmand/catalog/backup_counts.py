@@ -26,6 +26,11 @@ class BackupCounts:
         with self.database.reading() as connection:
             return {Status(status): count for status, count in connection.execute(counted)}
 
+    def ids(self, server: str, statuses: Collection[Status]) -> set[str]:
+        found = select(_table.id).where(_table.server == server, _table.status.in_(statuses))
+        with self.database.reading() as connection:
+            return set(connection.scalars(found))
+
     def newest(
         self, server: str, statuses: Collection[Status], *, count: int = 1, after: str = ""
     ) -> list[Backup]:

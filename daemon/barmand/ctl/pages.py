@@ -67,6 +67,8 @@ def backup_list(result: View) -> Page:
 
 def _marks(backup: View) -> str:
     """What must not be overlooked in a list."""
+    if backup["is_on_disk"] is False:
+        return " (NOT ON DISK)"
     verification = backup["verification"]
     if verification is not None and verification["verdict"] == proof_pages.DAMAGED:
         return " (DAMAGED)"

@@ -73,7 +73,9 @@ def end_date(text: str) -> str:
         if len(text) <= len("2027-01-31"):
             end += timedelta(days=1)
         return end.astimezone().isoformat()
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is too far away for a date") from error
+    except ValueError as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a date like 2027-01-31 nor a moment like 2027-01-31T18:00"
         ) from error

@@ -23,6 +23,7 @@ def rebuilt(result: View) -> list[str]:
     found = f"{result['adopted_backups']} backups and {result['adopted_wals']} WAL segments"
     return [
         f"{server}: {found} were on disk and not in the catalogue",
+        f"{server}: {result['forgotten_backups']} backups were in the catalogue and gone from disk",
         f"{server}: {result['lost_wals']} WAL segments were in the catalogue and not whole on disk",
     ]
 

@@ -51,7 +51,11 @@ class _Court:
         self.known = known
         self.now = now
         self.chains = Chains(self.backups)
-        self.counting = [each for each in reversed(self.backups) if counts(each) and each.copied]
+        self.counting = [
+            each
+            for each in reversed(self.backups)
+            if counts(each) and each.copied and each.id not in known.absent
+        ]
         clean = {each.id for each in self.backups if each.copied and not each.copied.damages}
         self.sound = clean - known.lacking - known.damaged
         self.serving = Ends([each for each in reversed(self.counting) if self._serves(each)])
@@ -86,6 +90,9 @@ class _Court:
     # ------------------------------------------------------------------------------- one backup
     def _of(self, backup: Backup) -> Verdict:
         kept = self._kept(backup)
+        if backup.id in self.known.absent:
+            why = "its copy is not on disk: it counts for nothing"
+            return Verdict(backup=backup, word=Word.NONE, why=why, kept=kept, is_absent=True)
         if kept is not None:
             return _kept(backup, kept)
         match backup.status:

@@ -43,6 +43,8 @@ class Known:
     """WAL of their own is gone."""
     damaged: AbstractSet[str] = frozenset()
     """The last verification found so."""
+    absent: AbstractSet[str] = frozenset()
+    """Their copies are not on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +60,5 @@ class Verdict:
     until: datetime | None = None
     goes: bool = False
     kept: Kept | None = None
+    is_absent: bool = False
+    """The catalogue tells of it, and the disk does not."""

@@ -1,18 +1,19 @@
 """Are there the backups that there should be? What a check finds in the catalogue."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from barmand.catalog.backup_counts import BackupCounts
 from barmand.catalog.backups import Backups
 from barmand.catalog.proofs import Proofs
-from barmand.model.backup import INTERRUPTED, Backup, Status
+from barmand.model.backup import INTERRUPTED, RESTORABLE, Backup, Status
 from barmand.model.errors import Stopped
 from barmand.model.finding import Finding, Measure, failed, passed, warned
 from barmand.model.retention_policy import Redundancy, RetentionPolicy
 from barmand.operations.ports import Clock
 from barmand.operations.wal_health import span_words
+from barmand.storage.layout import Layout
 
 _ENDED = frozenset({Status.WAITING_FOR_WALS, Status.DONE, Status.FAILED})
 _MOST_NAMED = 5
@@ -39,11 +40,14 @@ class BackupLimits:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackupHealth:
     server: str
+    layout: Layout
     backups: Backups
     counts: BackupCounts
     proofs: Proofs
     limits: BackupLimits
     now: Clock
+    works_on_deletion: Callable[[Backup], bool] = lambda _backup: False
+    """Is somebody at it now?"""
 
     def findings(self) -> Iterator[Finding]:
         done = self.counts.newest(self.server, (Status.DONE,))
@@ -58,8 +62,28 @@ class BackupHealth:
         yield self._failures(last)
         yield self._waiting(self.backups.waiting(self.server))
         if counts.get(Status.DELETING):
-            words = f"{counts[Status.DELETING]} not complete: the journal tells what stands against"
+            yield from self._deletions(counts[Status.DELETING])
+
+    def _deletions(self, count: int) -> Iterator[Finding]:
+        """One that simply goes on is as it should be."""
+        found = self.counts.newest(self.server, (Status.DELETING,), count=count)
+        left = [backup.id for backup in found if not self.works_on_deletion(backup)]
+        if left:
+            named = ", ".join(left[-_MOST_NAMED:])
+            words = f"{len(left)} not complete ({named}): the journal tells what stands against"
             yield warned("deletions", f"{words}; each pass of retention tries again")
+
+    def on_disk(self) -> Iterator[Finding]:
+        """Of this item alone the disk is asked, not the catalogue."""
+        name = "backups on disk"
+        absent = sorted(self.counts.ids(self.server, RESTORABLE) - self.layout.copied_ids())
+        if not absent:
+            yield passed(name)
+            return
+        ids = ", ".join(absent[-_MOST_NAMED:])
+        words = f"{len(absent)} of which the catalogue tells are not there: {ids}"
+        hint = f"{words}; `barmanctl rebuild {self.server}` forgets what was deleted elsewhere"
+        yield failed(name, hint)
 
     def _age(self, last: Backup | None) -> Finding:
         name, oldest = "backup maximum age", self.limits.oldest

@@ -19,6 +19,7 @@ from barmand.model.backup import ACTIVE, Backup, Status
 from barmand.model.errors import Refused, Stopped, StorageFailed
 from barmand.model.hook import HookEvent
 from barmand.model.succession import counts
+from barmand.operations.absent import absent
 from barmand.operations.hooks import Hooks
 from barmand.operations.ports import Clock, Stop
 from barmand.operations.prune import Prune
@@ -122,8 +123,10 @@ class Delete:
         children = [other.id for other in others if other.parent_id == backup.id]
         if children:
             raise Refused(f"{name} is the parent of {', '.join(children)}; delete those first")
-        done = sum(counts(other) for other in others)
-        if counts(backup) and done < self.minimum_redundancy:
+        away = absent(self.layout, [backup, *others])
+        done = sum(counts(other) and other.id not in away for other in others)
+        is_one = counts(backup) and backup.id not in away
+        if is_one and done < self.minimum_redundancy:
             raise Refused(
                 f"{name} is needed: without it {done} would be DONE, "
                 f"and minimum_redundancy is {self.minimum_redundancy}",

@@ -20,6 +20,7 @@ from barmand.model.judge import judge
 from barmand.model.keeping import Kept
 from barmand.model.verdict import Known, Rules, Verdict
 from barmand.model.wal import missing
+from barmand.operations.absent import absent
 from barmand.operations.ports import Clock
 from barmand.storage import keep_marks
 from barmand.storage.ground import complaint
@@ -110,4 +111,5 @@ class Judging:
             held=self.holds.of_server(self.server),
             lacking=lacking,
             damaged=self.proofs.damaged(self.server),
+            absent=absent(self.layout, backups),
         )

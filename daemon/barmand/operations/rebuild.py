@@ -15,6 +15,7 @@ from barmand.model.backup import RESTORABLE
 from barmand.model.errors import StorageFailed
 from barmand.model.gap import Reach, holes
 from barmand.model.wal import SEGMENT_SIZES, Run, runs_of
+from barmand.operations.absent import ForgetGone
 from barmand.operations.ports import Clock
 from barmand.storage import backup_info
 from barmand.storage.layout import Layout
@@ -35,6 +36,7 @@ class Rebuild:
     servers: Servers
     wal_runs: WalRuns
     wal_gaps: WalGaps
+    forget_gone: ForgetGone
     now: Clock
 
     def run(self) -> int:
@@ -44,6 +46,7 @@ class Rebuild:
         """
         if not self.layout.home.is_dir():
             return 0
+        self.forget_gone.run()
         known = {backup.id for backup in self.backups.of_server(self.server)}
         backups = self._adopt_backups(known)
         has_news = self.layout.wals.is_dir() and not self.wal_runs.of_server(self.server)

@@ -34,11 +34,13 @@ def _prune(kit: Kit, stop: StopFlag) -> bool:
 
 
 def _retention(kit: Kit, stop: StopFlag) -> bool:
+    kit.rebuild.forget_gone.run()
     kit.expire.run(stop=stop, is_current=kit.is_current)
     return False
 
 
 def _compare(kit: Kit, stop: StopFlag) -> bool:
+    kit.rebuild.forget_gone.run()
     kit.accounts.compare(stop.is_set)
     return False
 

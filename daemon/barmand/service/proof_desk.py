@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from barmand.model.backup import RESTORABLE, Backup
-from barmand.model.errors import CheckFailed, Failure, StorageFailed
+from barmand.model.errors import CheckFailed, Failure, NotFound, StorageFailed
 from barmand.model.naming import find
 from barmand.model.order import Checksums
 from barmand.model.proof import Proof, Verdict
@@ -17,7 +17,7 @@ from barmand.service.looking import Looking
 from barmand.service.runner import Runner
 from barmand.service.views import verification_view
 from barmand.wire.lines import error_view
-from barmand.wire.messages import AnyNote, ProblemNote, Reply, VerificationNote
+from barmand.wire.messages import AnyNote, ProblemNote, Reply, VerificationNote, WarningNote
 from barmand.wire.proof_messages import (
     Diagnose,
     DiagnosisReply,
@@ -57,13 +57,14 @@ class ProofDesk:
     def _verify(self, request: VerifyBackup, house: House, who: str) -> Answer:
         """All are queued at once: a client that goes away leaves none of them out."""
         results: list[VerifiedBackup] = []
-        pending: list[tuple[Backup, Awaited[Proof]]] = []
+        pending: list[tuple[Backup, Awaited[Proof | None]]] = []
         for kit, found in self._wanted(request, house):
             if isinstance(found, Failure):
                 yield self._problem(results, kit, "", found)
                 continue
             try:
-                pending.append((found, self._enlist(house.kit(kit), found, who)))
+                skips = ALL in request.backups
+                pending.append((found, self._enlist(house.kit(kit), found, who, skips=skips)))
             except Failure as failure:
                 yield self._problem(results, kit, found.id, failure)
         for _, each in pending:
@@ -90,23 +91,40 @@ class ProofDesk:
         found = [find(backups, server, word) for word in request.backups]
         return list({each.id: each for each in found}.values())
 
-    def _enlist(self, kit: Kit, backup: Backup, who: str) -> Awaited[Proof]:
+    def _enlist(self, kit: Kit, backup: Backup, who: str, *, skips: bool) -> Awaited[Proof | None]:
+        """None comes of one that went meanwhile, where such are skipped."""
         kit.verify.refuse_unless_possible(backup)
         key = Key(VERIFICATION, backup.server, backup.id)
 
-        def work(job: Job) -> Proof:
+        def work(job: Job) -> Proof | None:
             report = self.runner.reporter(job)
-            return kit.verify.run(backup, actor=who, stop=job.stop, report=report)
+            try:
+                return kit.verify.run(backup, actor=who, stop=job.stop, report=report)
+            except Failure:
+                if skips and not job.stop.is_set() and self._is_gone(backup):
+                    return None
+                raise
 
         return Awaited(key, self.runner.enlist(key), work)
 
+    def _is_gone(self, backup: Backup) -> bool:
+        try:
+            now = self.looking.catalog.backups.get(backup.server, backup.id)
+        except NotFound:
+            return True
+        return now.status not in RESTORABLE
+
     def _follow(
-        self, backup: Backup, each: Awaited[Proof], results: list[VerifiedBackup]
+        self, backup: Backup, each: Awaited[Proof | None], results: list[VerifiedBackup]
     ) -> Generator[AnyNote | None, None, None]:
         try:
             proof = yield from each.followed(self.runner)
         except Failure as failure:
             yield self._problem(results, backup.server, backup.id, failure)
+            return
+        if proof is None:
+            words = f"backup {backup.id} was not verified: it went meanwhile"
+            yield WarningNote(server=backup.server, message=words)
             return
         view = verification_view(proof)
         results.append(

@@ -117,6 +117,7 @@ def backup_view(
         keep_until=None if kept is None else utc(kept.until),
         retention=None if verdict is None else verdict.word.value,
         retention_why=None if verdict is None else verdict.why,
+        is_on_disk=None if verdict is None else not verdict.is_absent,
         missing_wals=None if gaps is None else names_of(gaps, size, MOST_MISSING),
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
         wal_gaps=[

@@ -116,11 +116,13 @@ class WalDesk:
 
     def _rebuild(self, kit: Kit) -> Answer:
         def work(job: Job) -> RebuiltReply:
+            forgotten = kit.rebuild.forget_gone.run()
             backups = kit.rebuild.run()
             compared = kit.accounts.compare(job.stop.is_set)
             return RebuiltReply(
                 server=kit.name,
                 adopted_backups=backups,
+                forgotten_backups=forgotten,
                 adopted_wals=compared.taken_in,
                 lost_wals=compared.lost,
             )

@@ -74,6 +74,19 @@ def lies_there(layout: Layout, backup_id: str) -> bool:
     )
 
 
+def has_copy(layout: Layout, backup_id: str) -> bool:
+    """Is there anything of its copy? Raises StorageFailed where the disk does not tell."""
+    with at_the_disk("look at", layout.data(backup_id)):
+        return layout.data(backup_id).is_dir()
+
+
+def is_gone(layout: Layout, backup_id: str) -> bool:
+    """Neither facts nor copy: somebody else has deleted it."""
+    with at_the_disk("look at", layout.backup(backup_id)):
+        has_folder = os.path.lexists(layout.backup(backup_id))
+    return not has_folder and not lies_there(layout, backup_id)
+
+
 def mark_deleting(layout: Layout, backup_id: str) -> None:
     """Say on disk that its deletion has begun, in Barman's way: its cron would end it too."""
     write_whole(layout.delete_mark(backup_id), b"delete")

@@ -91,6 +91,10 @@ class Layout:
         ):
             make_directory(directory)
 
+    def copied_ids(self) -> set[str]:
+        """Of which base/ has a folder. Raises StorageFailed."""
+        return set(_names(self.base))
+
     def backup_ids(self) -> list[str]:
         """Every backup that left an info or a directory, whole or not, oldest first."""
         told = {name.removesuffix(_INFO) for name in _names(self.meta) if name.endswith(_INFO)}

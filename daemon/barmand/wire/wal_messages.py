@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from barmand.wire.messages import BackupWord, GapView, Reply, Request, ServerName
 
+GapNumber = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 WalName = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -47,15 +48,16 @@ class AcknowledgeGap(Request, frozen=True, kw_only=True):
     method = "acknowledge-gap"
     result = GapReply
     server: ServerName
-    gap: int
+    gap: GapNumber
     reason: Reason
 
 
 class RebuiltReply(Reply, frozen=True, kw_only=True):
-    """What lay on disk and the catalogue did not know; segments that it knew and are gone."""
+    """What lay on disk and the catalogue did not know; what it knew and is gone."""
 
     server: str
     adopted_backups: int
+    forgotten_backups: int
     adopted_wals: int
     lost_wals: int
 
