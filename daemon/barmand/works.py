@@ -269,6 +269,7 @@ class Works:
             wal_patience=wal_patience,
             now=local_now,
             monotonic=monotonic,
+            secrets=secrets_of(self._server),
         )
         return Hooks(runner, self._layout, self._catalog.backups, self._catalog.holds)
 
