@@ -52,9 +52,7 @@ def was_made_with_manifest(backup: Backup) -> bool:
     """pg_basebackup makes one, and nothing lets it go without."""
     cluster = backup.cluster
     return (
-        backup.method == _BY_PROGRAM
-        and cluster is not None
-        and cluster.version >= MANIFESTS_SINCE
+        backup.method == _BY_PROGRAM and cluster is not None and cluster.version >= MANIFESTS_SINCE
     )
 
 
