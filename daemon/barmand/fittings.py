@@ -30,6 +30,7 @@ from barmand.outside.hook_program import HookProgram
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
 from barmand.outside.pg_verifybackup import PgVerifybackup
+from barmand.outside.pg_waldump import PgWaldump
 from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
@@ -204,6 +205,10 @@ def patiences_of(server: ServerSettings) -> tuple[Patience, Patience]:
 
 def verifier_of(server: ServerSettings) -> PgVerifybackup:
     return PgVerifybackup(server.path_prefix)
+
+
+def wal_reader_of(server: ServerSettings) -> PgWaldump:
+    return PgWaldump(server.path_prefix)
 
 
 def told(server: ServerSettings) -> dict[str, object]:

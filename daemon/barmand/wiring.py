@@ -65,6 +65,7 @@ class Builder:
             },
             problems=[str(problem) for problem in settings.problems],
             warnings=[str(warning) for warning in settings.warnings],
+            known_backups=self._known_backups,
         )
 
     def next_house(
@@ -76,7 +77,13 @@ class Builder:
         unfinished = {name: found for name in gone if (found := self.unfinished(name))}
         changes = changes_between(before, after)
         servers = tuple(
-            replace(change, unfinished=unfinished.get(change.server, ()))
+            replace(
+                change,
+                unfinished=unfinished.get(change.server, ()),
+                backups_left=self._known_backups(change.server)
+                if change.became is Became.REMOVED
+                else 0,
+            )
             for change in changes.servers
         )
         return replace(
@@ -85,6 +92,9 @@ class Builder:
             leaving={name: old.served[name] for name in unfinished},
             changes=replace(changes, servers=servers),
         )
+
+    def _known_backups(self, server: str) -> int:
+        return len(self.catalog.backups.of_server(server))
 
     def unfinished(self, server: str) -> tuple[str, ...]:
         """Its backups that are under way or wait for WAL."""

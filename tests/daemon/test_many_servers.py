@@ -16,6 +16,7 @@ from daemon.asking import (
     follow,
     held_copy,
     programs_of,
+    refusal,
     server_status,
     streaming,
 )
@@ -149,6 +150,7 @@ def test_a_server_removed_while_its_backup_runs_finishes_it_and_leaves(
         daemon.config.write_text(ini(folder, {}))
         (change,) = ask(daemon, "reload")["changes"]
         assert (change["became"], change["unfinished_backups"]) == ("removed", [identifier])
+        assert change["backups_left"] == 1
         assert server_status(daemon)["state"] == "leaving"
         assert server_status(daemon)["active_backup"]["backup_id"] == identifier
         assert {each["task"] for each in processes(daemon, "main")} >= {"backup", "receive-wal"}
@@ -158,6 +160,9 @@ def test_a_server_removed_while_its_backup_runs_finishes_it_and_leaves(
     daemon.hup()
     eventually(lambda: not receiver.is_alive)
     assert server_status(daemon)["state"] == "unconfigured"
+    error = refusal(daemon, "delete", server="main", backup=identifier)
+    assert error["message"].endswith("is configured; 1 backup stays on disk, in its folder")
+    assert "Put a section [main] back (active = false is enough)" in error["hint"]
     assert [view["status"] for view in backups(daemon)] == ["DONE"]
 
 

@@ -495,7 +495,8 @@ class OptionChangeView(Struct, frozen=True, kw_only=True):
 class ServerChangeView(Struct, frozen=True, kw_only=True):
     """`became`: added, removed, changed, put aside, or back in service.
 
-    `unfinished_backups` are served to their end, although the server is not served any more.
+    `unfinished_backups` are served to their end, although the server is not served any more;
+    `backups_left` of one that was removed stay on disk.
     """
 
     server: str
@@ -503,6 +504,7 @@ class ServerChangeView(Struct, frozen=True, kw_only=True):
     options: list[OptionChangeView]
     problems: list[str]
     unfinished_backups: list[str]
+    backups_left: int = 0
 
 
 class ReloadReply(Reply, frozen=True, kw_only=True):
