@@ -230,6 +230,7 @@ class FakePostgres:
     lists_wal: bool = True
     archive_command: str | None = "barmanctl wal-push main %p"
     data_checksums: str = "on"
+    size: int | None = None
     shown: Callable[[], datetime] = lambda: NOON
     """What its clock shows in an answer to a check."""
     most_senders: int = 10
@@ -262,6 +263,7 @@ class FakePostgres:
             config_file=self.config_file,
             tablespaces=self.tablespaces,
             is_standby=self.is_standby,
+            size=self.size,
         )
 
     def readiness(self) -> Readiness:
@@ -699,7 +701,11 @@ def bench_over(
             now=clock,
         ),
         space_health=SpaceHealth(
-            server="main", layout=layout, counts=counts, wal_runs=catalog.wal_runs
+            server="main",
+            layout=layout,
+            counts=counts,
+            wal_runs=catalog.wal_runs,
+            method="postgres",
         ),
         retention_health=RetentionHealth(judging),
         hook_health=HookHealth(runner),

@@ -21,7 +21,7 @@ from barmand.outside.clock import local_now
 from barmand.service.due_times import latest_ready
 from barmand.service.receivers import Receivers
 from barmand.service.views import flow_of
-from barmand.settings.schema import CreateSlot, ServerSettings
+from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
 
 
 def wal_health_of(server: ServerSettings, catalog: Catalog) -> WalHealth:
@@ -96,6 +96,9 @@ def check_of(
             layout=layout,
             counts=counts,
             wal_runs=catalog.wal_runs,
+            method=server.backup_method.value,
+            compression=method.stored_compression,
+            by_the_kernel=server.backup_method is BackupMethod.LOCAL,
             links=server.reuse_backup is Reuse.LINK,
         ),
         retention_health=retention_health,

@@ -13,7 +13,7 @@ from barmand.model.calendar import ScheduleLine
 from barmand.model.compression import Compression
 from barmand.model.errors import ConfigInvalid
 from barmand.model.hook import HOOKS, Hook, Patience
-from barmand.model.masking import without_secrets
+from barmand.model.masking import secrets_in, without_secrets
 from barmand.model.order import Order
 from barmand.model.packing import Packer, Packing
 from barmand.model.retention_policy import RecoveryWindow, Redundancy
@@ -30,6 +30,7 @@ from barmand.outside.hook_program import HookProgram
 from barmand.outside.pg_basebackup import PgBasebackup
 from barmand.outside.pg_receivewal import PgReceivewal
 from barmand.outside.pg_verifybackup import PgVerifybackup
+from barmand.outside.pg_waldump import PgWaldump
 from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
@@ -206,15 +207,24 @@ def verifier_of(server: ServerSettings) -> PgVerifybackup:
     return PgVerifybackup(server.path_prefix)
 
 
+def wal_reader_of(server: ServerSettings) -> PgWaldump:
+    return PgWaldump(server.path_prefix)
+
+
 def told(server: ServerSettings) -> dict[str, object]:
     """Every option in force, in words that JSON has; a connection shows no password."""
     return {each.name: _word(getattr(server, each.name)) for each in fields(server)}
 
 
 def secrets_of(server: ServerSettings) -> frozenset[str]:
-    """Every password that its options hold: not to be shown by anybody."""
-    values = (getattr(server, each.name) for each in fields(server))
-    return frozenset().union(*(each.secrets for each in values if isinstance(each, Conninfo)))
+    """Every secret that its options hold: not to be shown by anybody."""
+    return frozenset().union(*(_secrets(getattr(server, each.name)) for each in fields(server)))
+
+
+def _secrets(value: object) -> frozenset[str]:
+    if isinstance(value, Conninfo):
+        return value.secrets
+    return secrets_in(value) if isinstance(value, str) else frozenset()
 
 
 def _word(value: object) -> object:
@@ -222,7 +232,7 @@ def _word(value: object) -> object:
         case Conninfo():
             return value.masked
         case str() if not isinstance(value, Enum):
-            return without_secrets(value)
+            return without_secrets(value, secrets_in(value))
         case ScheduleLine():
             return value.text
         case Enum():

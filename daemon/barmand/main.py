@@ -12,26 +12,21 @@ from barmand import __version__
 from barmand.fittings import hook_program_of, hooks_of
 from barmand.life import Daemon
 from barmand.model.errors import BUG_EXIT_CODE, ConfigInvalid, Failure
-from barmand.outside.postgres import parse_conninfo
 from barmand.service import journal
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
-from barmand.wiring import rights_of
+from barmand.wiring import judged_by_libpq, rights_of
 
 log = structlog.get_logger()
 
 DEFAULT_CONFIG = Path("/etc/barmand.conf")
-CONNECTIONS = (
-    *("conninfo", "streaming_conninfo", "primary_conninfo"),
-    *("wal_conninfo", "wal_streaming_conninfo"),
-)
 
 
 def main() -> None:
     """Console script `barmand`. Exit codes: see barmand.model.errors."""
     arguments = _arguments()
     try:
-        settings = read(arguments.config)
+        settings = judged_by_libpq(read(arguments.config))
         if arguments.check_config:
             sys.exit(_tell_settings(settings, _foreign_problems(settings), _doubts(settings)))
         journal.configure(settings.daemon.log_level.value)
@@ -68,21 +63,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _foreign_problems(settings: Settings) -> list[str]:
-    """What only the machine and libpq can judge."""
-    problems: list[str] = []
+    """What only the machine can judge."""
     try:
         rights_of(settings.daemon)
     except ConfigInvalid as failure:
-        problems.append(failure.message)
-    for name, server in settings.servers.items():
-        given = {getattr(server, option): option for option in reversed(CONNECTIONS)}
-        for conninfo, option in given.items():  # one that another defaults to is judged once
-            try:
-                if conninfo is not None:
-                    parse_conninfo(conninfo)
-            except ConfigInvalid as failure:
-                problems.append(f"[{name}] {option}: {failure.message}")
-    return problems
+        return [failure.message]
+    return []
 
 
 def _doubts(settings: Settings) -> list[str]:

@@ -1,8 +1,10 @@
 """Where the rooms meet: settings in, a house of operations out."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
 
 from barmand import __version__
 from barmand.catalog.memory import Catalog
@@ -10,12 +12,13 @@ from barmand.fittings import folders_of
 from barmand.model.backup import ACTIVE, Status
 from barmand.model.changes import Became, Changes, OptionChange, ServerChange
 from barmand.model.errors import ConfigInvalid
-from barmand.model.masking import without_secrets
+from barmand.model.masking import secrets_in, without_secrets
 from barmand.model.queueing import Limits
 from barmand.model.secret import Conninfo
+from barmand.outside.postgres import parse_conninfo
 from barmand.service.house import House
 from barmand.service.peers import Rights, group_number
-from barmand.settings.schema import DaemonSettings, ServerSettings, Settings
+from barmand.settings.schema import DaemonSettings, Problem, ServerSettings, Settings
 from barmand.settings.values import write
 from barmand.works import Bells, Locks, Works
 
@@ -23,6 +26,10 @@ UNFINISHED = (*ACTIVE, Status.WAITING_FOR_WALS)
 _READ_AT_START = (
     *("state_directory", "control_socket", "control_group", "monitor_group"),
     *("wal_poll_interval", "check_interval"),
+)
+_CONNECTIONS = (
+    *("conninfo", "streaming_conninfo", "primary_conninfo"),
+    *("wal_conninfo", "wal_streaming_conninfo"),
 )
 
 
@@ -58,6 +65,7 @@ class Builder:
             },
             problems=[str(problem) for problem in settings.problems],
             warnings=[str(warning) for warning in settings.warnings],
+            known_backups=self._known_backups,
         )
 
     def next_house(
@@ -69,7 +77,13 @@ class Builder:
         unfinished = {name: found for name in gone if (found := self.unfinished(name))}
         changes = changes_between(before, after)
         servers = tuple(
-            replace(change, unfinished=unfinished.get(change.server, ()))
+            replace(
+                change,
+                unfinished=unfinished.get(change.server, ()),
+                backups_left=self._known_backups(change.server)
+                if change.became is Became.REMOVED
+                else 0,
+            )
             for change in changes.servers
         )
         return replace(
@@ -78,6 +92,9 @@ class Builder:
             leaving={name: old.served[name] for name in unfinished},
             changes=replace(changes, servers=servers),
         )
+
+    def _known_backups(self, server: str) -> int:
+        return len(self.catalog.backups.of_server(server))
 
     def unfinished(self, server: str) -> tuple[str, ...]:
         """Its backups that are under way or wait for WAL."""
@@ -105,6 +122,33 @@ def demand_grammar(settings: Settings) -> None:
     if faults:
         lines = "\n".join(faults)
         raise ConfigInvalid(f"not every file of the settings can be read:\n{lines}")
+
+
+def judged_by_libpq(settings: Settings) -> Settings:
+    """A server with a connection string that libpq does not take is put aside."""
+    found = {
+        name: tuple(_refused(name, server, settings.files[name]))
+        for name, server in settings.servers.items()
+    }
+    refused = {name: problems for name, problems in found.items() if problems}
+    healthy = {name: each for name, each in settings.servers.items() if name not in refused}
+    more = [problem for problems in refused.values() for problem in problems]
+    return replace(
+        settings,
+        servers=MappingProxyType(healthy),
+        broken=MappingProxyType({**settings.broken, **refused}),
+        problems=(*settings.problems, *more),
+    )
+
+
+def _refused(name: str, server: ServerSettings, file: Path) -> Iterator[Problem]:
+    given = {getattr(server, option): option for option in reversed(_CONNECTIONS)}
+    for conninfo, option in given.items():  # one that another defaults to is judged once
+        try:
+            if conninfo is not None:
+                parse_conninfo(conninfo)
+        except ConfigInvalid as failure:
+            yield Problem(file, name, option, failure.message)
 
 
 def limits_of(daemon: DaemonSettings) -> Limits:
@@ -175,4 +219,7 @@ def _option_change(option: str, old: object, new: object, *, is_late: bool) -> O
 
 
 def _words(value: object) -> str:
-    return value.masked if isinstance(value, Conninfo) else without_secrets(write(value))
+    if isinstance(value, Conninfo):
+        return value.masked
+    text = write(value)
+    return without_secrets(text, secrets_in(text))

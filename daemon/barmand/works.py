@@ -28,6 +28,7 @@ from barmand.fittings import (
     secrets_of,
     told,
     verifier_of,
+    wal_reader_of,
     wal_server_of,
 )
 from barmand.model.backup import Backup
@@ -240,14 +241,7 @@ class Works:
                 self._catalog.backups, self._record, archive, delete, self._bells.delete_alone
             ),
             rebuild=self._rebuild(),
-            accounts=Accounts(
-                self._name,
-                self._wals,
-                self._catalog.wal_runs,
-                self._branches,
-                self._locks.guard,
-                local_now,
-            ),
+            accounts=self._accounts(),
             wal_health=check.wal_health,
             hooks=self._hooks,
             is_current=lambda: self._bells.find_kit(self._name) is kit,
@@ -275,6 +269,7 @@ class Works:
             wal_patience=wal_patience,
             now=local_now,
             monotonic=monotonic,
+            secrets=secrets_of(self._server),
         )
         return Hooks(runner, self._layout, self._catalog.backups, self._catalog.holds)
 
@@ -438,6 +433,16 @@ class Works:
             monotonic=monotonic,
         )
 
+    def _accounts(self) -> Accounts:
+        return Accounts(
+            self._name,
+            self._wals,
+            self._catalog.wal_runs,
+            self._branches,
+            self._locks.guard,
+            local_now,
+        )
+
     def _verify(self) -> Verify:
         return Verify(
             layout=self._layout,
@@ -447,6 +452,8 @@ class Works:
             proofs=self._catalog.proofs,
             noticed=self._noticed,
             program=verifier_of(self._server),
+            wal_reader=wal_reader_of(self._server),
+            accounts=self._accounts(),
             now=local_now,
             monotonic=monotonic,
         )

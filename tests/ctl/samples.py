@@ -209,7 +209,7 @@ def server_check(*findings: FindingView, server: str = "main") -> ServerCheck:
 
 
 def check() -> CheckReply:
-    return CheckReply(servers=[server_check(finding())], daemon=[])
+    return CheckReply(servers=[server_check(finding())], daemon=[], seconds=0.5)
 
 
 def receive_wal(**changes: Any) -> ReceiveWalReply:

@@ -32,6 +32,15 @@ def test_every_command_of_barman_is_ours_or_answered(name: str) -> None:
     assert caught.value.hint
 
 
+@pytest.mark.parametrize("command", ["switch-wal", "archive-wal", "replication-status"])
+def test_all_is_refused_with_a_loop_where_one_server_is_asked_for(command: str) -> None:
+    with pytest.raises(UsageError, match=f"{command} takes one server") as caught:
+        arguments.parse([command, "all"])
+    assert f"list-servers --minimal | while read -r server; do barmanctl {command}" in str(
+        caught.value.hint
+    )
+
+
 def test_the_aliases_lead_to_commands() -> None:
     assert set(ALIASES.values()) <= set(COMMANDS)
     asked = arguments.parse(["rebuild-xlogdb", "main"])

@@ -45,7 +45,7 @@ def parse(output: str) -> Plugin:
 
 def reply(*findings: FindingView, exit_code: int = 0, daemon: FindingView = FINE) -> CheckReply:
     check = samples.server_check(*findings)
-    return CheckReply(servers=[check], daemon=[daemon], exit_code=exit_code)
+    return CheckReply(servers=[check], daemon=[daemon], seconds=0.5, exit_code=exit_code)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_worst_finding_decides(
     assert (ended, err) == (code, "")
     plugin = parse(out)
     assert (plugin.word, plugin.told) == (word, told)
-    assert plugin.data == {"seconds": (0.25, "s", "", "")}
+    assert plugin.data == {"seconds": (0.5, "s", "", "")}
 
 
 def test_numbers_are_performance_data(tell: Tell) -> None:
@@ -93,7 +93,7 @@ def test_numbers_are_performance_data(tell: Tell) -> None:
         ),
     )
     assert parse(out).data == {
-        "seconds": (0.25, "s", "", ""),
+        "seconds": (0.5, "s", "", ""),
         "slot_wal": (3 << 30, "B", "8589934592", "12.5"),
         "free": (70, "B", "", "64:"),
         "missing_wals": (0, "", "", "0"),
@@ -108,19 +108,22 @@ def test_of_many_servers_the_sick_ones_are_named(tell: Tell) -> None:
         samples.server_check(BAD, SLOW, server="lost"),
     ]
     code, out, _ = tell(
-        "check all --nagios", CheckReply(servers=servers, daemon=[FINE], exit_code=5)
+        "check all --nagios", CheckReply(servers=servers, daemon=[FINE], seconds=7.5, exit_code=5)
     )
     plugin = parse(out)
     assert (code, plugin.word) == (2, "CRITICAL")
     assert plugin.told == "1 FAILED: lost (WAL gaps); 1 WARNING: late (clock)"
     assert plugin.data["servers"][0] == 3
+    assert plugin.data["seconds"][0] == 7.5  # of the whole answer, not of its slowest server
     assert plugin.data["failed"] == (1, "", "", "0")
     assert plugin.data["warning"] == (1, "", "0", "")
 
 
 def test_many_well_servers_are_a_short_line(tell: Tell) -> None:
     servers = [samples.server_check(FINE, server=f"s{number}") for number in range(200)]
-    code, out, _ = tell("check all --nagios", CheckReply(servers=servers, daemon=[FINE]))
+    code, out, _ = tell(
+        "check all --nagios", CheckReply(servers=servers, daemon=[FINE], seconds=7.5)
+    )
     assert (code, parse(out).told) == (0, "200 servers are OK")
 
 

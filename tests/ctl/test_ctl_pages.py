@@ -102,6 +102,7 @@ def test_a_check_shows_each_finding_and_ends_with_its_exit_code(tell: Tell) -> N
             samples.server_check(fine, slow, server="other"),
         ],
         daemon=[samples.finding("state directory", "OK", "/s: 9 MiB free")],
+        seconds=0.5,
         exit_code=5,
     )
     code, out, err = tell("check all", reply)

@@ -60,6 +60,10 @@ def test_json_about_one_backup_is_that_backup(tell: Tell, command: str) -> None:
     [
         (samples.backup(), "DONE"),
         (samples.waiting(), "WAITING_FOR_WALS, missing WAL 000000010000000000000002"),
+        (
+            samples.backup(missing_wals=["000000010000000000000002"], missing_wal_count=1),
+            "DONE once, but WAL is missing now: 000000010000000000000002",
+        ),
         (samples.failed(), "FAILED: cannot write base/16384"),
     ],
 )
@@ -93,7 +97,7 @@ def test_a_restore_tells_progress_and_what_it_laid_out(tell: Tell) -> None:
 
 def test_a_reload_tells_what_changed(tell: Tell) -> None:
     def change(server: str, became: str, **more: object) -> ServerChangeView:
-        facts = {"options": [], "problems": [], "unfinished_backups": []} | more
+        facts = {"options": [], "problems": [], "unfinished_backups": [], "backups_left": 0} | more
         return ServerChangeView(server=server, became=became, **facts)
 
     interval = OptionChangeView(
@@ -108,7 +112,8 @@ def test_a_reload_tells_what_changed(tell: Tell) -> None:
         problems=["[lost] conninfo"],
         warnings=["x is unused"],
         changes=[
-            change("gone", "removed", unfinished_backups=[ID]),
+            change("away", "removed", backups_left=1),
+            change("gone", "removed", unfinished_backups=[ID], backups_left=6),
             change("lost", "put aside", problems=["[lost] conninfo"]),
             change("main", "changed", options=[description]),
             change("new", "added"),
@@ -117,9 +122,10 @@ def test_a_reload_tells_what_changed(tell: Tell) -> None:
         unchanged=7,
     )
     assert tell("reload", reply)[1].splitlines() == [
-        "settings read again; servers: 1 added, 1 removed, 1 changed, 1 put aside, 7 unchanged",
+        "settings read again; servers: 1 added, 2 removed, 1 changed, 1 put aside, 7 unchanged",
         "barmand: wal_poll_interval: 30s -> 7s (from the next start on)",
-        "gone: removed",
+        "away: removed; 1 backup stays on disk",
+        "gone: removed; 6 backups stay on disk",
         f"gone: still served until these have ended: {ID}",
         "lost: put aside",
         "main: description: (none) -> the first",

@@ -16,6 +16,7 @@ from daemon.asking import (
     follow,
     held_copy,
     programs_of,
+    refusal,
     server_status,
     streaming,
 )
@@ -149,6 +150,7 @@ def test_a_server_removed_while_its_backup_runs_finishes_it_and_leaves(
         daemon.config.write_text(ini(folder, {}))
         (change,) = ask(daemon, "reload")["changes"]
         assert (change["became"], change["unfinished_backups"]) == ("removed", [identifier])
+        assert change["backups_left"] == 1
         assert server_status(daemon)["state"] == "leaving"
         assert server_status(daemon)["active_backup"]["backup_id"] == identifier
         assert {each["task"] for each in processes(daemon, "main")} >= {"backup", "receive-wal"}
@@ -158,6 +160,9 @@ def test_a_server_removed_while_its_backup_runs_finishes_it_and_leaves(
     daemon.hup()
     eventually(lambda: not receiver.is_alive)
     assert server_status(daemon)["state"] == "unconfigured"
+    error = refusal(daemon, "delete", server="main", backup=identifier)
+    assert error["message"].endswith("is configured; 1 backup stays on disk, in its folder")
+    assert "Put a section [main] back (active = false is enough)" in error["hint"]
     assert [view["status"] for view in backups(daemon)] == ["DONE"]
 
 
@@ -200,18 +205,25 @@ def test_a_reload_tells_options_without_secrets_and_a_fault_of_grammar_changes_n
     cluster: Cluster, make_daemon: Make, folder: Path
 ) -> None:
     words = f"{cluster.conninfo} password="
-    first = {"main": quiet(cluster, conninfo=f"{words}hush", compression="gzip")}
+    hook = {"pre_backup_script": "PGPASSWORD=first-one echo first-one"}
+    first = {"main": quiet(cluster, conninfo=f"{words}hush", compression="gzip", **hook)}
     (folder / "more").mkdir()
     more = {"configuration_files_directory": folder / "more"}
     daemon = make_daemon(ini(folder, first, **more)).start()
-    second = {"main": quiet(cluster, conninfo=f"{words}secret", compression="lz4")}
+    hook = {"pre_backup_script": "PGPASSWORD=other-one echo other-one"}
+    second = {"main": quiet(cluster, conninfo=f"{words}secret", compression="lz4", **hook)}
     daemon.config.write_text(ini(folder, second, **more, max_parallel_backups=9))
     told = daemon.ctl("reload").stdout
     assert "barmand: max_parallel_backups: 4 -> 9\n" in told
     assert "main: compression: gzip -> lz4\n" in told
     assert "password=*** -> the same with another secret\n" in told
     assert "streaming_conninfo" not in told
-    assert "hush" not in told + daemon.log
+    assert "pre_backup_script: PGPASSWORD=*** echo" in told
+    tested = daemon.ctl("hook", "test", "main", "pre_backup").stdout
+    tested += daemon.ctl("hook", "runs", "main", "-f", "json").stdout
+    assert "PGPASSWORD=***" in tested
+    for secret in ("hush", "other-one", "first-one"):
+        assert secret not in told + tested + daemon.log
     assert "secret" not in daemon.log.replace("another secret", "")
     (folder / "more" / "other.conf").write_text("# mine\n[other\n")
     refused = daemon.ctl("reload", check=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from barmand.model.masking import hidden, without_secrets
+from barmand.model.masking import hidden, secrets_in, without_secrets
 from barmand.model.secret import Conninfo
 
 SECRET = "Hunter2-Secret"  # noqa: S105 - it is made up
@@ -24,6 +24,19 @@ SECRET = "Hunter2-Secret"  # noqa: S105 - it is made up
         f"token: {SECRET}",
         f"host=a password='{SECRET}' user=b",
         f"password = {SECRET}",
+        f"curl -u 'admin:{SECRET}' https://h",
+        "curl -H 'Authorization: Bearer Hunter2-Secret'",
+        f"curl -H 'Authorization: Hunter {SECRET}'",
+        f"curl -U u:{SECRET} --proxy-user u:{SECRET} h",
+        f"hook --token {SECRET}",
+        f"psql postgresql://bob:{SECRET}@h/db",
+        f"sshpass -p{SECRET} ssh h",
+        f"ssh -o ProxyCommand='nc --proxy-auth u:{SECRET} h' h",
+        f"mysqldump -u me -p{SECRET} db",
+        f"mysql -p'{SECRET}' db",
+        f"gpg --batch --passphrase {SECRET} -c",
+        f"echo {SECRET} | gpg --passphrase-fd 0 -c",
+        f"printf '%s' {SECRET} | docker login --password-stdin",
     ],
 )
 def test_what_looks_like_a_secret_is_hidden(text: str) -> None:
@@ -40,6 +53,10 @@ def test_what_looks_like_a_secret_is_hidden(text: str) -> None:
         "fe_sendauth: no password supplied",
         "/usr/local/bin/hook --verbose --server main",
         "https://example.com/a?b=c",
+        "mysql -P 3306 -p -h db",
+        "ssh -p 22 postgres@db",
+        "rsync -p a b",
+        "echo done | logger -t hook",
     ],
 )
 def test_what_helps_is_left_as_it_is(text: str) -> None:
@@ -53,6 +70,12 @@ def test_a_known_secret_is_hidden_wherever_it_turns_up() -> None:
         "b": {"c": "***"},
         "d": True,
     }
+
+
+def test_a_command_knows_its_secrets() -> None:
+    command = f"A=1 PGPASSWORD={SECRET} psql postgresql://u:Other-Secret@h/db --token $TOKEN"
+    assert secrets_in(command) == {SECRET, "Other-Secret"}
+    assert secrets_in("hook --password-file /etc/hook.pw --token abc") == frozenset()
 
 
 def test_a_short_one_is_not_looked_for_everywhere() -> None:
@@ -69,6 +92,11 @@ def test_a_short_one_is_not_looked_for_everywhere() -> None:
         (r"password=a\ b", {r"a\ b", "a b"}),
         ("postgresql://u:p%40ss@h/db", {"p%40ss", "p@ss"}),
         ("postgresql://h/db?password=word&sslpassword=other", {"word", "other"}),
+        ("host=a pasword=hunter2", {"hunter2"}),
+        (
+            "dbname='host=a password=inner'",
+            {"'host=a password=inner'", "host=a password=inner", "inner"},
+        ),
     ],
 )
 def test_a_conninfo_knows_its_secrets(conninfo: str, secrets: set[str]) -> None:

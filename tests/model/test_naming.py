@@ -120,6 +120,8 @@ def test_an_ordinary_word_is_a_name(name: str) -> None:
         ("None", "could not read back"),
         *((word, "already means a backup") for word in SHORTCUTS),
         ("auto", "already means a backup"),
+        ("all", "means every backup"),
+        ("All", "means every backup"),
         ("a\nb", "cannot hold control characters"),
         ("a\0b", "cannot hold control characters"),
         ("a\x1b[2Jb", "cannot hold control characters"),

@@ -20,6 +20,7 @@ def test_rate_and_rest_follow_from_what_was_done() -> None:
     [
         Progress(Phase.QUEUED),
         Progress(Phase.COPYING, bytes_done=5, bytes_total=9, elapsed=0.0),
+        Progress(Phase.COPYING, bytes_done=5, bytes_total=9, elapsed=0.9),
         Progress(Phase.COPYING, bytes_done=None, bytes_total=9, elapsed=2.0),
     ],
 )

@@ -1,11 +1,12 @@
 """Backups of real clusters, of each kind, looked through: whole, or each damage named."""
 
 import io
+import os
 import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -16,8 +17,9 @@ import zstandard
 from barmand.catalog.proofs import DAMAGED
 from barmand.model.backup import Backup, Status
 from barmand.model.errors import Refused, Stopped, StorageFailed, ToolFailed
+from barmand.model.gap import GapState
 from barmand.model.order import Checksums
-from barmand.model.proof import Flaw, Proof, Verdict
+from barmand.model.proof import Flaw, Proof, Verdict, WalFlaw
 from barmand.model.recovery import Target
 from barmand.outside.clock import local_now
 from barmand.service.stopping import StopFlag
@@ -27,6 +29,8 @@ from support.damaging import DAMAGES, damaged, gone
 from support.housed import Housed, Told, housed
 from support.postgres import Cluster, Clusters, Template, give_to_postgres, run
 
+SUM = "user.barmand.crc32c"
+OPEN = (GapState.OPEN,)
 KINDS: dict[str, dict[str, object]] = {
     "plain": {},
     "packed": {"backup_compression": "zstd", "compression": "zstd"},
@@ -158,6 +162,80 @@ def test_a_segment_that_is_gone_is_named_and_makes_a_gap(kept: Keeper) -> None:
         assert one.bench.catalog.wal_gaps.of_server("main")
     healed(one)
     assert one.verify().verdict is Verdict.WHOLE
+
+
+def test_a_segment_that_is_back_heals_the_gap(kept: Keeper, tmp_path: Path) -> None:
+    one = kept["bare"]
+    kit, gaps = one.bench.kit, one.bench.catalog.wal_gaps
+    for look in (one.verify, lambda: kit.archive.look_at(one.backup)):
+        with gone(one.wal):
+            assert one.verify().verdict is Verdict.DAMAGED
+            assert gaps.of_server("main", OPEN)
+        look()
+        assert list(gaps.of_server("main", OPEN)) == []
+        assert kit.archive.missing(one.backup) == []
+    assert one.verify().verdict is Verdict.WHOLE
+    one.bench.restore(one.backup, tmp_path / "new", fast=tmp_path / "fast")
+
+
+def test_a_restore_without_its_wal_names_the_way_to_make_it_known(
+    kept: Keeper, tmp_path: Path
+) -> None:
+    one = kept["bare"]
+    with gone(one.wal):
+        one.verify()
+        with pytest.raises(Refused, match="not whole in the archive") as caught:
+            one.bench.restore(one.backup, tmp_path / "new", fast=tmp_path / "fast")
+    assert "`barmanctl rebuild main`" in (caught.value.hint or "")
+    one.verify()
+
+
+@contextmanager
+def unsummed(one: Kept) -> Iterator[Path]:
+    sum_ = os.getxattr(one.wal, SUM)
+    os.removexattr(one.wal, SUM)
+    try:
+        yield one.wal
+    finally:
+        os.setxattr(one.wal, SUM, sum_)
+
+
+def test_without_a_sum_the_records_of_wal_speak(kept: Keeper) -> None:
+    one = kept["plain"]
+    assert one.backup.copied is not None
+    assert one.backup.cluster is not None
+    at = one.backup.copied.begin_lsn % one.backup.cluster.segment_size + 60
+    with unsummed(one):
+        proof = one.verify()
+        assert (proof.verdict, proof.notes) == (Verdict.WHOLE, ())
+        with damaged(one.wal, "flipped", at=at) as path:
+            proof = one.assert_named(path)
+            assert "a record of it, at 0/" in proof.flaws[0].what
+        with damaged(one.wal, "flipped", at=len(one.wal.read_bytes()) - 1):
+            assert one.verify().verdict is Verdict.WHOLE  # behind what the backup needs
+
+
+@pytest.mark.parametrize("version", [None, 9])
+def test_what_no_program_reads_is_noted(kept: Keeper, version: int | None) -> None:
+    one = kept["plain"]
+    verify = replace(one.bench.kit.verify, wal_reader=NoReader(version))
+    with unsummed(one):
+        proof = verify.run(one.backup, actor="tester", stop=StopFlag(), report=Told())
+    assert proof.verdict is Verdict.WHOLE
+    assert any("came without a sum" in note and "pg_waldump" in note for note in proof.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class NoReader:
+    major: int | None
+
+    def version(self) -> int:
+        if self.major is None:
+            raise ToolFailed("program not found: pg_waldump")
+        return self.major
+
+    def read(self, *_: object, **__: object) -> WalFlaw | None:
+        raise AssertionError("it does not fit")
 
 
 def test_no_byte_of_the_facts_changes_unseen(kept: Keeper) -> None:

@@ -151,6 +151,28 @@ def test_the_group_does_not_outlive_a_daemon_that_is_killed(tmp_path: Path) -> N
     eventually(lambda: not is_alive(pid))
 
 
+def test_who_left_the_group_and_holds_the_output_does_not_outlive_the_daemon(
+    tmp_path: Path,
+) -> None:
+    """One that has let go of both stays, as it does when a run ends by itself."""
+    pids = {name: tmp_path / name for name in ("holds", "free")}
+    holds, free = (f"setsid sh -c 'echo $$ > {pid}; exec sleep 1000'" for pid in pids.values())
+    code = (
+        "from barmand.outside.hook_program import HookProgram\n"
+        "from barmand.service.stopping import StopFlag\n"
+        f"HookProgram().run({f'{holds} & {free} >/dev/null 2>&1 & wait'!r}, {{}},"
+        " timeout_seconds=1000, stop=StopFlag())\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code])
+    for pid in pids.values():
+        eventually(lambda pid=pid: pid.exists() and pid.read_text() and is_alive(pid))
+    child.kill()
+    child.wait()
+    eventually(lambda: not is_alive(pids["holds"]))
+    assert is_alive(pids["free"])
+    os.kill(int(pids["free"].read_text()), signal.SIGKILL)
+
+
 def test_what_cannot_be_started_is_a_failure_and_no_fault() -> None:
     done = run("true", HUGE="x" * 200_000)
     assert done.exit_code is None

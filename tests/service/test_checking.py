@@ -108,6 +108,7 @@ def test_each_server_has_its_verdict_and_the_worst_decides(checking: Checking) -
         "c": ("FAILED", False),
     }
     assert told.exit_code == 5
+    assert told.seconds >= max(check.seconds for check in told.servers)
     assert [finding.name for finding in told.daemon] == ["state directory", "state database"]
     assert reply(checking, house, "a", "b").exit_code == 0
 

@@ -493,6 +493,32 @@ def test_as_many_run_as_the_limit_allows_and_the_next_begins_when_one_ends(
     assert begun.place is None
 
 
+def test_the_places_of_one_answer_are_those_of_one_queue(
+    runner: Runner, gates: Callable[[], Gate]
+) -> None:
+    for key in keys("a", "b", "c", "d", "e"):
+        begin(runner, key, gates())
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        (key,) = keys("restless")
+        while not is_over.is_set():
+            begin(runner, key, gates())
+            runner.withdraw(key, "it was too long")
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(300):
+            told = runner.moment().values()
+            places = [each.place for each in told if each.place is not None]
+            assert sorted(place.position for place in places) == list(range(1, len(places) + 1))
+            assert {place.count for place in places} == {len(places)}
+    finally:
+        is_over.set()
+        thread.join()
+
+
 def test_a_limit_that_is_raised_lets_the_next_begin(
     runner: Runner, gates: Callable[[], Gate]
 ) -> None:

@@ -65,6 +65,15 @@ def test_what_is_wrong_is_named_with_its_line(text: str, words: str) -> None:
     assert words in str(error.value)
 
 
+def test_all_that_is_wrong_is_named() -> None:
+    with pytest.raises(ValueError, match=r".") as error:
+        read("0 2 * *\n@daily\n@weekly jobs=0\n@daily jobs=2")
+    assert str(error.value) == (
+        "line 1: five fields are needed (minute, hour, day, month, weekday), not 4; "
+        "line 3: jobs must be from 1 to 1000, not 0; line 4 has the times of line 2: @daily"
+    )
+
+
 def test_what_the_method_cannot_do_is_refused_in_the_words_of_the_command() -> None:
     lines = read("@daily reuse_backup=link\n@weekly jobs=2")
     (problem,) = problems_of(lines, "postgres")

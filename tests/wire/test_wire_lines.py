@@ -51,6 +51,38 @@ def test_params_may_be_left_out_and_spaces_do_no_harm() -> None:
     assert read_call(b'  {"jsonrpc": "2.0", "id": 1, "method": "ping"} \r\n').request == Ping()
 
 
+@pytest.mark.parametrize(
+    ("half", "call_id"),
+    [
+        (rb'{"jsonrpc": "2.0", "id": 7, "method": "ping", "params": {"a": "\ud800"}}', 7),
+        (rb'{"jsonrpc": "2.0", "id": "\uDfff", "method": "ping"}', None),
+        (rb'{"jsonrpc": "2.0", "id": {"a": 1}, "method": "\ud800"}', None),
+    ],
+)
+def test_half_a_character_is_told_as_that_with_the_id(half: bytes, call_id: object) -> None:
+    assert complaint(half) == (PARSE_ERROR, call_id)
+    with pytest.raises(Malformed, match="malformed") as malformed:
+        read_call(half)
+    assert b"not valid Unicode" in (malformed.value.reply or b"")
+
+
+def test_broken_json_with_an_escape_is_no_json() -> None:
+    assert complaint(rb'{"id": 7, "method": "\ud800"') == (PARSE_ERROR, None)
+
+
+@pytest.mark.parametrize("gap", [10**25, 1 << 63, 0, -1])
+def test_the_number_of_a_gap_has_its_bounds(gap: int) -> None:
+    params = {"server": "main", "gap": gap, "reason": "lost"}
+    assert complaint(request(method="acknowledge-gap", params=params)) == (INVALID_PARAMS, 7)
+
+
+def test_an_error_shows_no_secret() -> None:
+    failure = errors.ToolFailed("ssh ended: sshpass -p hunter-2 ssh h", hint="--token hunter-2")
+    line = failure_line(1, failure)
+    assert b"hunter" not in line
+    assert b"sshpass -p *** ssh h" in line
+
+
 def test_a_request_without_an_id_wants_no_reply() -> None:
     call = read_call(b'{"jsonrpc": "2.0", "method": "ping"}')
     assert (call.id, call.wants_reply) == (None, False)

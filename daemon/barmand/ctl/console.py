@@ -107,7 +107,11 @@ def _backup(reply: Message) -> list[str]:
     backup = reply["backup"]
     line = f"{backup['server']} {backup['backup_id']}: {backup['status']}"
     if backup["missing_wals"]:
-        line += f", missing WAL {wals(backup['missing_wals'], backup['missing_wal_count'])}"
+        missing = wals(backup["missing_wals"], backup["missing_wal_count"])
+        was_whole = backup["status"] == "DONE"
+        line += (
+            f" once, but WAL is missing now: {missing}" if was_whole else f", missing WAL {missing}"
+        )
     if backup["error"]:
         line += f": {backup['error']['message']}"
     return [line]

@@ -36,7 +36,7 @@ class NagiosView:
             servers.append({"server": "barmand itself", "findings": result["daemon"]})
         code = _code(servers, result["exit_code"])
         told = _alone(servers[0]) if len(servers) == 1 else _many(servers)
-        data = _measures(result) if len(result["servers"]) == 1 else _sums(result["servers"])
+        data = _measures(result) if len(result["servers"]) == 1 else _sums(result)
         return _print(code, told, data)
 
     def failed(self, failure: Failure) -> int:
@@ -91,7 +91,7 @@ def _names(server: Json, level: str) -> list[str]:
 
 def _measures(result: Json) -> str:
     (server,) = result["servers"]
-    data = [_datum("seconds", server["seconds"], "s")]
+    data = [_datum("seconds", result["seconds"], "s")]
     for finding in (*server["findings"], *result["daemon"]):
         measure = finding["measure"]
         if measure is not None:
@@ -100,7 +100,8 @@ def _measures(result: Json) -> str:
     return " ".join(data)
 
 
-def _sums(servers: list[Json]) -> str:
+def _sums(result: Json) -> str:
+    servers = result["servers"]
     levels = [worst(server["findings"]) for server in servers]
     return " ".join(
         [
@@ -108,7 +109,7 @@ def _sums(servers: list[Json]) -> str:
             _datum("ok", levels.count("OK"), ""),
             _datum("warning", levels.count(WARNING), "", "0"),
             _datum("failed", levels.count(FAILED), "", "", "0"),
-            _datum("seconds", max((server["seconds"] for server in servers), default=0), "s"),
+            _datum("seconds", result["seconds"], "s"),
         ]
     )
 

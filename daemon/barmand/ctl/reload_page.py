@@ -30,11 +30,17 @@ def _server(change: Message) -> list[str]:
     who = change["server"]
     if change["options"]:
         return [f"{who}: {_option(each)}" for each in change["options"]]
-    found = [f"{who}: {change['became']}"]
+    found = [f"{who}: {change['became']}{_left(change['backups_left'])}"]
     if change["unfinished_backups"]:
         backups = ", ".join(change["unfinished_backups"])
         found.append(f"{who}: still served until these have ended: {backups}")
     return found
+
+
+def _left(backups: int) -> str:
+    if not backups:
+        return ""
+    return "; 1 backup stays on disk" if backups == 1 else f"; {backups} backups stay on disk"
 
 
 def _option(change: Message) -> str:

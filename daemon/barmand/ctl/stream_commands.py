@@ -61,7 +61,7 @@ def _add_switch_wal(parser: argparse.ArgumentParser) -> None:
 
 def _switch_wal_params(options: argparse.Namespace) -> Params:
     return {
-        "server": options.server,
+        "server": values.one_server(options.server, "switch-wal"),
         "force": options.force,
         "archive": options.archive,
         "archive_timeout": options.archive_timeout,
@@ -96,7 +96,7 @@ def _add_replication_status(parser: argparse.ArgumentParser) -> None:
 
 def _replication_params(options: argparse.Namespace) -> Params:
     return {
-        "server": options.server,
+        "server": values.one_server(options.server, "replication-status"),
         "target": options.target,
         "source": options.source,
         "minimal": options.minimal,

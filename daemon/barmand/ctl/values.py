@@ -3,6 +3,8 @@
 import argparse
 import os
 
+from barmand.model.errors import UsageError
+
 COUNT_LIMIT = 1_000_000_000
 SECONDS_LIMIT = 31_536_000
 """One year. Both limits are the wire's own: barmand refuses what is beyond them."""
@@ -41,6 +43,17 @@ def word(text: str) -> str:
     return text
 
 
+def one_server(name: str, command: str) -> str:
+    """Raises UsageError for Barman's `all`, which no server can be named."""
+    if name != "all":
+        return name
+    raise UsageError(
+        f"{command} takes one server, not all",
+        hint="For each of them: barmanctl list-servers --minimal | while read -r server; do"
+        f' barmanctl {command} "$server"; done',
+    )
+
+
 def tablespace(text: str) -> tuple[str, str]:
     """`NAME:LOCATION`; the name ends at the first colon, the location is an absolute folder."""
     name, colon, location = text.partition(":")
@@ -73,7 +86,9 @@ def end_date(text: str) -> str:
         if len(text) <= len("2027-01-31"):
             end += timedelta(days=1)
         return end.astimezone().isoformat()
-    except (ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is too far away for a date") from error
+    except ValueError as error:
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a date like 2027-01-31 nor a moment like 2027-01-31T18:00"
         ) from error

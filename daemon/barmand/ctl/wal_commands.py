@@ -25,6 +25,10 @@ def _add_list_files(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _archive_params(options: argparse.Namespace) -> Params:
+    return {"server": values.one_server(options.server, "archive-wal")}
+
+
 def _add_gaps(parser: argparse.ArgumentParser) -> None:
     subjects.add_server(parser)
     parser.add_argument("--all", action="store_true", help="also those that are healed")
@@ -49,9 +53,7 @@ def _list_files_params(options: argparse.Namespace) -> Params:
 
 
 WAL_COMMANDS = {
-    "archive-wal": Command(
-        "archive what has arrived, now", subjects.add_server, subjects.server_params
-    ),
+    "archive-wal": Command("archive what has arrived, now", subjects.add_server, _archive_params),
     "wal-gaps": Command("WAL that is missing", _add_gaps, _gaps_params),
     "acknowledge-gap": Command("no alarm for this gap", _add_acknowledge, _acknowledge_params),
     "rebuild": Command(

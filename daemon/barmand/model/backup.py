@@ -15,6 +15,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from barmand.model.errors import Failure
+from barmand.model.masking import without_secrets
 from barmand.model.wal import Run, needed_between
 
 
@@ -51,10 +52,11 @@ class Reason:
     @staticmethod
     def of(error: BaseException) -> "Reason":
         if isinstance(error, Failure):
-            return Reason(error.kind, error.message, error.hint)
+            hint = None if error.hint is None else without_secrets(error.hint)
+            return Reason(error.kind, without_secrets(error.message), hint)
         return Reason(
             "Bug",
-            f"unexpected {type(error).__name__}: {error}",
+            f"unexpected {type(error).__name__}: {without_secrets(str(error))}",
             "This is a fault of barmand; its journal has the traceback.",
         )
 

@@ -35,6 +35,8 @@ class ServerChange:
     options: tuple[OptionChange, ...] = ()
     problems: tuple[str, ...] = ()
     unfinished: tuple[str, ...] = ()
+    backups_left: int = 0
+    """Of a server that was removed: they stay on disk."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from barmand.model.errors import NotFound, Refused, UsageError
 ID_FORMAT = "%Y%m%dT%H%M%S"
 NAME_BYTES = 255
 SHORTCUTS = ("first", "oldest", "last", "latest", "last-full", "latest-full", "last-failed")
+ALL = "all"
+"""What commands take for every backup."""
 
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}")
 _USABLE = (Status.DONE, Status.WAITING_FOR_WALS)
@@ -48,6 +50,8 @@ def valid_name(name: str) -> str:
         raise UsageError(f"a backup's name cannot look like an id: {name!r}")
     if name in (*SHORTCUTS, "auto"):
         raise UsageError(f"{name!r} already means a backup; choose another name")
+    if name.lower() == ALL:
+        raise UsageError(f"{name!r} means every backup to commands; choose another name")
     if not name.isprintable():
         raise UsageError(f"a backup's name cannot hold control characters: {name!r}")
     if len(name.encode(errors="surrogatepass")) > NAME_BYTES:

@@ -5,6 +5,9 @@ from enum import StrEnum
 
 from barmand.model.queueing import Place
 
+_LEAST_ELAPSED = 1.0
+"""Seconds; what was done in less says nothing of the rest."""
+
 
 class Phase(StrEnum):
     QUEUED = "queued"
@@ -35,7 +38,7 @@ class Progress:
 
     @property
     def bytes_per_second(self) -> float | None:
-        if self.bytes_done is None or self.elapsed <= 0:
+        if self.bytes_done is None or self.elapsed < _LEAST_ELAPSED:
             return None
         return self.bytes_done / self.elapsed
 

@@ -35,3 +35,17 @@ class Proof:
     notes: tuple[str, ...] = ()
     bytes_read: int = 0
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WalFlaw:
+    """What is wrong with a record; its LSN, or the name of its segment, where they are told."""
+
+    what: str
+    lsn: int | None
+    segment: str | None = None
+
+    @property
+    def is_no_beginning(self) -> bool:
+        """No record begins where it was looked for: the one before it may go on for long."""
+        return "could not find a valid record" in self.what

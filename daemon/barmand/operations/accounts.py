@@ -67,6 +67,18 @@ class Accounts:
             log.warning("catalogue and archive differed", taken_in=taken_in, lost=lost)
         return Compared(taken_in, lost)
 
+    def know(self, sound: Sequence[Segment], size: int) -> int:
+        """Segments that were found whole, to their last byte: those of which no row tells get
+        theirs, and heal the gap in which they lie. How many these were.
+        """
+        known = self.wal_runs.of_server(self.server)
+        unknown = [each for each in sound if not any(each in run for run in known)]
+        if not unknown:
+            return 0
+        count = self._take_in([run for run, _ in runs_of((each, 0) for each in unknown)], size)
+        log.info("archived WAL is known again", segments=count)
+        return count
+
     def _demand_ground(self) -> None:
         """On a bare mount point nothing is lost: it is not there, that is all."""
         why_not = complaint(self.wals.layout, is_known=False)

@@ -20,7 +20,7 @@ from barmand.operations.taking_in import TakeIn, Taken
 from barmand.storage.arrivals import arrivals
 from barmand.storage.in_hand import InHand
 from barmand.storage.layout import Layout
-from barmand.storage.wals import WalArchive, size_of
+from barmand.storage.wals import WalArchive, look_into, size_of
 
 log = structlog.get_logger()
 
@@ -129,7 +129,11 @@ class Archive:
         with self.guard:
             backup = self.backups.get(self.server, backup.id)
             self._drop_lost(backup)
-            return self._judge(backup) if backup.status is Status.WAITING_FOR_WALS else backup
+            if backup.status is Status.WAITING_FOR_WALS:
+                return self._judge(backup)
+            if backup.status in RESTORABLE:
+                self._found_on_disk(self.missing(backup), backup)
+            return backup
 
     def missing(self, backup: Backup) -> list[Run]:
         """The segments that the backup needs and the archive does not have."""
@@ -205,7 +209,7 @@ class Archive:
     def _take_in(self, segment: Segment, segment_size: int) -> bool:
         name = segment.name(segment_size)
         path = self.wals.path(name)
-        if path is None or not self.wals.is_whole(name, segment_size):
+        if path is None or look_into(path)[1] != segment_size:  # a packed one to its end
             return False
         held = [(segment, size_of(path))]
         self.wal_runs.extend(self.server, held, segment_size=segment_size, now=self.now())

@@ -11,7 +11,7 @@ from barmand.model.backup import Backup, Cluster, Reason, Status
 from barmand.model.errors import PostgresFailed, Refused, Stopped
 from barmand.model.finding import demand
 from barmand.model.hook import HookEvent
-from barmand.model.order import Order
+from barmand.model.order import Order, Reuse
 from barmand.model.progress import Phase
 from barmand.model.wal import format_lsn
 from barmand.operations.check import Check
@@ -56,7 +56,8 @@ class TakeBackup:
             report(Phase.CHECKING, None, None)
             with suppress(PostgresFailed):  # the check tells why, with all else that is amiss
                 self.demand_slot(order.check_seconds)
-            demand(backup.server, self.check.within(order.check_seconds).obstacles(stop))
+            check, links = self.check.within(order.check_seconds), order.reuse is Reuse.LINK
+            demand(backup.server, check.obstacles(stop, links=links))
             current = self._begin(current)
             self._agree(current, stop, report)
             current = self._copy(current, order, stop, report)

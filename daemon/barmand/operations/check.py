@@ -1,10 +1,12 @@
 """Is this server ready? Every finding, not the first; and nothing is changed by asking."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from barmand.catalog.servers import Servers
+from barmand.model.errors import Failure
 from barmand.model.finding import Finding, demanded, failed, passed, warned
 from barmand.operations.backup_health import BackupHealth
 from barmand.operations.examining import compatible
@@ -17,7 +19,7 @@ from barmand.operations.retention_health import RetentionHealth
 from barmand.operations.schedule_health import ScheduleHealth
 from barmand.operations.server_health import Asked, WalWays, room_findings, server_findings
 from barmand.operations.slot_health import SlotLimits, SlotWays, slot_findings
-from barmand.operations.space_health import SpaceHealth
+from barmand.operations.space_health import FOR_BACKUP, SpaceHealth
 from barmand.operations.wal_health import WalHealth
 from barmand.storage import backup_info
 from barmand.storage.ground import complaint
@@ -88,18 +90,24 @@ class Check:
         """All there is to say of the server. Raises Stopped, and nothing else for what it looks
         at: a question that fails, or is not answered, is a finding too.
         """
-        return self._ask(stop, self._more_disk(), [self._catalogue()])
-
-    def obstacles(self, stop: Stop) -> list[Finding]:
-        """The same questions, as far as they can keep a backup from being taken."""
-        return self._ask(stop, (), [])
-
-    def _ask(self, stop: Stop, disk: tuple[Item, ...], more: list[Group]) -> list[Finding]:
-        """What waits for different things is asked at the same time; then what builds on it."""
         seen = _Seen()
+        more = [self._catalogue()]
+        return self._ask(seen, stop, self._more_disk(), more, self._for_backup(seen))
+
+    def obstacles(self, stop: Stop, *, links: bool | None = None) -> list[Finding]:
+        """The same questions, as far as they can keep a backup from being taken; `links` says
+        whether this one is to link what is unchanged, None is as the settings say.
+        """
+        seen = _Seen()
+        return self._ask(seen, stop, (), [], self._for_backup(seen, links=links))
+
+    def _ask(
+        self, seen: _Seen, stop: Stop, disk: tuple[Item, ...], more: list[Group], last: Group
+    ) -> list[Finding]:
+        """What waits for different things is asked at the same time; then what builds on it."""
         groups = [*self._first(seen, disk), *more, self._hooks()]
         first = ask_all(groups, self.lines, self.seconds, stop)
-        second = ask_all([*self._second(seen)], self.lines, self.seconds, stop)
+        second = ask_all([*self._second(seen), last], self.lines, self.seconds, stop)
         return [*first, *self._coherence(seen), *second]
 
     # ------------------------------------------------------------------------ who is asked what
@@ -152,6 +160,19 @@ class Check:
             Item("archiver errors", lambda _stop: self.wal_health.aside()),
             Item("incoming WALs directory", lambda _stop: self.wal_health.queues()),
         )
+
+    def _for_backup(self, seen: _Seen, *, links: bool | None = None) -> Group:
+        def cluster_size() -> int | None:
+            if seen.readiness is None:
+                return None
+            with suppress(Failure):  # what is missing is told where it is asked for
+                return self.postgres.facts().size
+            return None
+
+        def ask(_stop: Stop) -> Iterator[Finding]:
+            return self.space_health.next_backup(cluster_size, links=links)
+
+        return Group("room for a backup", (Item(FOR_BACKUP, ask),))
 
     def _catalogue(self) -> Group:
         return Group(

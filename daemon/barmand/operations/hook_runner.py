@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import structlog
@@ -26,6 +26,7 @@ from barmand.model.hook import (
     in_order,
     judged,
 )
+from barmand.model.masking import without_secrets
 from barmand.operations.ports import Clock, Seconds, Stop
 
 log = structlog.get_logger()
@@ -48,7 +49,7 @@ class HookProgram(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One run of a hook, to look at."""
+    """One run of a hook, to look at: without secrets."""
 
     environment: Mapping[str, str]
     ended: Ended
@@ -69,6 +70,8 @@ class HookRunner:
     wal_patience: Patience
     now: Clock
     monotonic: Seconds
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """Of the settings: hidden in what hooks print, and in what is shown of them."""
 
     def has(self, event: HookEvent, phase: HookPhase) -> bool:
         return any(hook in self.commands for hook in in_order(event, phase))
@@ -123,6 +126,7 @@ class HookRunner:
             self._end(key, Outcome.STOPPED, Ended(None, words, self.monotonic() - begun))
             raise Stopped(stop.reason) from stopped
         outcome = judged(hook, ended)
+        ended = replace(ended, output=without_secrets(ended.output, self.secrets))
         self._end(key, outcome, ended)
         write = {Outcome.OK: log.debug, Outcome.GAVE_UP: log.info, Outcome.FORBADE: log.info}
         write.get(outcome, log.warning)(
@@ -135,7 +139,8 @@ class HookRunner:
             seconds=round(ended.seconds, 2),
             output=ended.output,
         )
-        return Tried(told, ended, outcome)
+        shown = {key: without_secrets(text, self.secrets) for key, text in told.items()}
+        return Tried(shown, ended, outcome)
 
     def tell_kept(self, count: int) -> None:
         """So many segments its last whole pass left because a hook forbids their removal."""

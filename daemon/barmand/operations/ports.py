@@ -17,6 +17,7 @@ from barmand.model.errors import Stopped
 from barmand.model.finding import Finding
 from barmand.model.order import Order
 from barmand.model.progress import Phase
+from barmand.model.proof import WalFlaw
 from barmand.storage.manifest import Manifest
 
 Clock = Callable[[], datetime]
@@ -296,6 +297,14 @@ class VerifyTool(Versioned, Protocol):
         on_flaw: Callable[[str, str], None],
         on_bytes: Callable[[int], None],
     ) -> None: ...
+
+
+class WalReader(Versioned, Protocol):
+    """pg_waldump, or what stands for it."""
+
+    def read(
+        self, segments: Sequence[Path], *, timeline: int, begin: int, end: int, stop: Stop
+    ) -> WalFlaw | None: ...
 
 
 class Method(Protocol):

@@ -69,7 +69,7 @@ class RestoreWal:
             raise Refused(
                 f"{count} WAL segment(s) that this restore needs are not whole in the archive: "
                 f"{names}",
-                hint=None if target is Target.IMMEDIATE else _ways_past(backup.server),
+                hint=_ways_past(backup.server, target),
             )
         return wanted, hole
 
@@ -79,8 +79,11 @@ class RestoreWal:
         return not missing(hole, known)
 
 
-def _ways_past(server: str) -> str:
+def _ways_past(server: str, target: Target) -> str:
+    again = f"If they lie there again, `barmanctl rebuild {server}` makes them known."
+    if target is Target.IMMEDIATE:
+        return again
     return (
-        "With --target-immediate only the WAL of the backup itself is needed; "
+        f"{again} With --target-immediate only the WAL of the backup itself is needed; "
         f"`barmanctl acknowledge-gap {server} GAP` lets recovery end before a gap."
     )

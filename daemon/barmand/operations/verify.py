@@ -18,9 +18,11 @@ from barmand.model.errors import Refused, Stopped, StorageFailed
 from barmand.model.progress import Phase
 from barmand.model.proof import Proof, Verdict
 from barmand.model.wal import Segment
+from barmand.operations.accounts import Accounts
 from barmand.operations.noticed import Noticed
-from barmand.operations.ports import Clock, Report, Seconds, Stop, VerifyTool, heed
+from barmand.operations.ports import Clock, Report, Seconds, Stop, VerifyTool, WalReader, heed
 from barmand.operations.verify_copy import VerifyCopy
+from barmand.operations.verify_records import VerifyRecords
 from barmand.storage import facts_proof
 from barmand.storage.disk import at_the_disk
 from barmand.storage.findings import Findings
@@ -42,6 +44,8 @@ class Verify:
     proofs: Proofs
     noticed: Noticed
     program: VerifyTool
+    wal_reader: WalReader
+    accounts: Accounts
     now: Clock
     monotonic: Seconds
 
@@ -125,7 +129,8 @@ class Verify:
         needed, cluster = backup.needed(), backup.cluster
         if needed is None or cluster is None:
             raise ValueError("a backup that is restorable knows its WAL")
-        size, lost, unsummed = cluster.segment_size, list[Segment](), 0
+        size, lost = cluster.segment_size, list[Segment]()
+        sound, plain, unsummed = list[Segment](), list[Segment](), list[Segment]()
         expected = Expected(cluster.system_id or None, size, cluster.version)
         for segment in needed.segments():
             heed(stop)
@@ -135,12 +140,16 @@ class Verify:
                 continue
             look = look_at_segment(path, expected)
             meter.add(look.size)
-            unsummed += not look.is_summed
             if look.flaw is not None:
                 found.add(path, look.flaw)
                 lost.append(segment)
-        if unsummed:
-            found.note(f"{unsummed} WAL segment(s) came without a sum: size and first page judged")
+                continue
+            sound.append(segment)
+            plain += [] if look.is_packed else [segment]
+            unsummed += [] if look.is_summed else [segment]
+        records = VerifyRecords(self.wals, self.wal_reader, found, stop)
+        damaged = records.run(backup, plain, unsummed)
+        self.accounts.know([each for each in sound if each not in damaged], size)
         return self._judge_lost(backup, lost, size, found)
 
     def _judge_lost(self, backup: Backup, lost: list[Segment], size: int, found: Findings) -> bool:

@@ -52,9 +52,7 @@ def was_made_with_manifest(backup: Backup) -> bool:
     """pg_basebackup makes one, and nothing lets it go without."""
     cluster = backup.cluster
     return (
-        backup.method == _BY_PROGRAM
-        and cluster is not None
-        and (cluster.version >= MANIFESTS_SINCE)
+        backup.method == _BY_PROGRAM and cluster is not None and cluster.version >= MANIFESTS_SINCE
     )
 
 
@@ -170,7 +168,7 @@ class VerifyCopy:
         known = self._copied.size
         if known not in (size, size - later):
             words = f"its files have {size} bytes together, the catalogue says {known}"
-            if not has_manifest and size < known:
+            if not has_manifest and size < known and not was_made_with_manifest(self.backup):
                 words += "; backup_manifest is missing, if it was made with one"
             self.found.add(self.layout.backup(self.backup.id), words)
 

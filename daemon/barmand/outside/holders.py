@@ -6,6 +6,24 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+END_ALL = r"""
+read -r group pipe mark && {
+    read -r _
+    kill -s KILL -- "-$group"
+    for _ in 1 2 3; do
+        for told in /proc/[0-9]*/environ; do
+            home=${told%/environ}
+            tr '\0' '\n' <"$told" | grep -qxF "$mark" &&
+                ls -l "$home/fd" | grep -qF "$pipe" &&
+                kill -s KILL "${home#/proc/}"
+        done
+    done
+}
+"""
+"""What a shell does whose input ends with the daemon: the same for it, and for a group.
+
+More than once: who is being looked for may start others meanwhile.
+"""
 _PROC = Path("/proc")
 
 
@@ -15,7 +33,7 @@ def end_holders(pipe: int, mark: str) -> None:
     Without the mark, a child of ours that was forked this moment, and has not become its program
     yet, would be taken for one.
     """
-    name = f"pipe:[{os.fstat(pipe).st_ino}]"
+    name = pipe_name(pipe)
     for pid in _pids():
         with suppress(OSError):  # it is gone, or another user's: not ours to end
             file = os.pidfd_open(pid)
@@ -25,6 +43,11 @@ def end_holders(pipe: int, mark: str) -> None:
                     signal.pidfd_send_signal(file, signal.SIGKILL)
             finally:
                 os.close(file)
+
+
+def pipe_name(pipe: int) -> str:
+    """As /proc has it."""
+    return f"pipe:[{os.fstat(pipe).st_ino}]"
 
 
 def _pids() -> Iterator[int]:

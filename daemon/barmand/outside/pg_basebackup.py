@@ -13,6 +13,7 @@ from threading import Event
 from barmand.model.backup import Tablespace, Told
 from barmand.model.compression import Algorithm, Compression, Location
 from barmand.model.errors import StorageFailed, ToolFailed
+from barmand.model.masking import without_secrets
 from barmand.model.order import Checksums, Order
 from barmand.model.secret import Conninfo
 from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
@@ -108,7 +109,11 @@ class PgBasebackup:
             raise StorageFailed(
                 f"the disk of {data} is full", hint="Free space there, or make it larger."
             )
-        raise ToolFailed(_reason(finished), hint=_hint(finished))
+        hint, secrets = _hint(finished), self.conninfo.secrets
+        raise ToolFailed(
+            without_secrets(_reason(finished), secrets),
+            hint=None if hint is None else without_secrets(hint, secrets),
+        )
 
 
 def arguments(

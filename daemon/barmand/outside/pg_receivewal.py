@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.errors import ToolFailed
+from barmand.model.masking import without_secrets
 from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
 from barmand.outside.postgres import without_password
@@ -67,9 +68,10 @@ class PgReceivewal:
         # Its last word may be "disconnected"; the line before it tells why.
         said = [line for line in finished.tail if not line.endswith("error: disconnected")]
         words = (said or finished.tail or ["it said nothing"])[-1]
+        secrets = self.conninfo.secrets
         raise ToolFailed(
-            f"pg_receivewal {finished.words}: {words}",
-            hint="\n".join(finished.tail),
+            without_secrets(f"pg_receivewal {finished.words}: {words}", secrets),
+            hint=without_secrets("\n".join(finished.tail), secrets),
         )
 
     def _arguments(self, connection: str, *, is_synchronous: bool) -> list[str]:

@@ -14,6 +14,7 @@ from psycopg.rows import TupleRow, dict_row
 
 from barmand.model.backup import Cluster, Tablespace
 from barmand.model.errors import ConfigInvalid, PostgresFailed
+from barmand.model.masking import without_secrets
 from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
 from barmand.outside.line import cut_after
@@ -21,6 +22,9 @@ from barmand.outside.readiness import READINESS, Readiness
 
 APPLICATION = "barmand"
 CONNECT_SECONDS = 10
+_UNKNOWN_KEYWORD = re.compile(
+    r'(?:invalid connection option|invalid URI query parameter:) "([A-Za-z_]{1,40})"'
+)
 _NO_REPLICATION = re.compile("replication role|REPLICATION attribute|WAL sender")
 """What PostgreSQL says to a role that may not replicate; the words changed in version 16."""
 LEAST_CONNECT_SECONDS = 2
@@ -230,6 +234,7 @@ class Postgres:
             yield
         except psycopg.Error as error:
             words, hint = words_of(error)
+            words = without_secrets(words, self.conninfo.secrets | self.streaming_conninfo.secrets)
             raise PostgresFailed(f"{what} to {self.server}: {words}", hint=hint) from error
 
 
@@ -268,7 +273,9 @@ def parse_conninfo(text: Conninfo) -> dict[str, Any]:
     try:
         return dict(conninfo.conninfo_to_dict(text.reveal()))
     except psycopg.ProgrammingError as error:
-        raise ConfigInvalid(f"not a connection string: {text.masked}") from error
+        unknown = _UNKNOWN_KEYWORD.search(str(error))
+        why = f": libpq knows no {unknown[1]!r}" if unknown else ""
+        raise ConfigInvalid(f"not a connection string{why}: {text.masked}") from error
 
 
 def without_password(text: Conninfo, **more: str) -> tuple[str, dict[str, str]]:

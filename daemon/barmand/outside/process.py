@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Protocol, runtime_checkable
 
 from barmand.model.errors import Stopped, ToolFailed
-from barmand.outside.holders import end_holders
+from barmand.outside.holders import END_ALL, end_holders, pipe_name
 
 STOP_POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
@@ -30,7 +30,6 @@ _WHO_KILLED = (
     "Was it the kernel, for want of memory? Look in its log (`journalctl --dmesg`) for `Out of "
     "memory`. With `basebackup_retry_times` it is tried again."
 )
-_LEASH = "read -r group && { read -r _; kill -s KILL -- -$group; }"
 _LAST_WORDS_SECONDS = 0.5
 _OUR_TOOLS = {"LC_ALL": "C"}
 _NOT_FOR_CHILDREN = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM")
@@ -118,10 +117,10 @@ def run_foreign(
     """As `run`, for a program that is not ours: in its own locale, and nothing of it is left.
 
     What left its group and still holds its output at the end is ended too: `mark`, a word of the
-    environment, tells that it is the program's. Nor does the group outlive the daemon.
+    environment, tells that it is the program's. None of these outlives the daemon.
     """
-    with _leash() as hold, _started(argv, environment) as process:
-        hold(process.pid)
+    with _leash(mark) as hold, _started(argv, environment) as process:
+        hold(process)
         is_stopped = _follow(process, hear, stop)
         if is_stopped:
             _end_group(process, grace_seconds)
@@ -174,14 +173,14 @@ def _started(
 
 
 @contextmanager
-def _leash() -> Iterator[Callable[[int], None]]:
-    """The kernel ends only a program itself with the daemon; this one ends all of its group.
+def _leash(mark: str) -> Iterator[Callable[["subprocess.Popen[bytes]"], None]]:
+    """The kernel ends only a program itself with the daemon; this one ends all of it.
 
-    It is there first, and then told which group that is.
+    It is there first, and then told which group that is, and which output.
     """
     try:
         guard = subprocess.Popen(  # noqa: S603 - our own words
-            ["/bin/sh", "-c", _LEASH],
+            ["/bin/sh", "-c", END_ALL],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -193,9 +192,10 @@ def _leash() -> Iterator[Callable[[int], None]]:
     if held is None:
         raise TypeError("started without a pipe")
 
-    def hold(group: int) -> None:
+    def hold(process: "subprocess.Popen[bytes]") -> None:
+        told = f"{process.pid} {pipe_name(_output(process).fileno())} {mark}\n"
         with suppress(BrokenPipeError):  # somebody killed it: then only the kernel watches
-            os.write(held.fileno(), f"{group}\n".encode())
+            os.write(held.fileno(), told.encode())
 
     try:
         yield hold

@@ -16,7 +16,7 @@ from barmand.outside.deadline import Deadline
 from barmand.outside.process import find_program, run
 
 PROGRAMS = (
-    *("pg_basebackup", "pg_receivewal", "pg_verifybackup"),
+    *("pg_basebackup", "pg_receivewal", "pg_verifybackup", "pg_waldump"),
     *("rsync", "ssh", "setpriv"),
 )
 PATIENCE_SECONDS = 5.0

@@ -116,6 +116,7 @@ class _Round:
         self._codes: list[int] = []
         self._state: list[Finding] = []
         self._left = 0
+        self._begun = time.monotonic()
         self.stop = StopFlag()
         self.is_over = threading.Event()
 
@@ -132,6 +133,7 @@ class _Round:
         return CheckReply(
             servers=[self._checks[name] for name in self._order],
             daemon=state,
+            seconds=round(time.monotonic() - self._begun, 3),
             exit_code=next(iter(sorted(self._codes)), 0),
         )
 

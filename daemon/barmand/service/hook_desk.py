@@ -7,6 +7,7 @@ from typing import assert_never
 from barmand.catalog.memory import Catalog
 from barmand.model.errors import NotFound, Refused, Stopped, ToolFailed
 from barmand.model.hook import GOOD, HOOKS, Hook, meaning
+from barmand.model.masking import without_secrets
 from barmand.operations.hook_samples import sample
 from barmand.service.awaiting import awaited
 from barmand.service.hook_views import hook_run_view
@@ -63,7 +64,7 @@ class HookDesk:
             return HookTestedReply(
                 server=kit.name,
                 hook=hook.option,
-                command=command,
+                command=without_secrets(command, kit.secrets),
                 environment=dict(tried.environment),
                 seconds=round(tried.ended.seconds, 3),
                 exit_code_of_hook=tried.ended.exit_code,

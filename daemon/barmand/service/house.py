@@ -120,6 +120,8 @@ class House:
     warnings: Sequence[str]
     leaving: Mapping[str, Kit] = field(default_factory=dict)
     changes: Changes = NO_CHANGES
+    known_backups: Callable[[str], int] = lambda _server: 0
+    """How many the catalogue has of a server, also of one that is configured no more."""
 
     @property
     def served(self) -> dict[str, Kit]:
@@ -152,7 +154,7 @@ class House:
                 hint="Mend its settings, then `barmanctl reload`.",
             )
         if server not in self.kits:
-            raise unknown(server)
+            raise unknown(server, self.known_backups(server))
         return self.kits[server]
 
     def find(self, server: str) -> Kit | None:
@@ -164,13 +166,25 @@ class House:
 
     def working_kit(self, server: str) -> Kit:
         """As `kit`, and the server is not switched off."""
+        if server in self.leaving and server not in self.kits and server not in self.broken:
+            raise Refused(
+                f"server {server} is leaving: the settings have it no more, and nothing new begins",
+                hint="It goes once its backups have ended.",
+            )
         kit = self.kit(server)
         if not kit.is_active:
             raise Refused(f"server {server} is inactive (active = false)")
         return kit
 
 
-def unknown(server: str) -> NotFound:
+def unknown(server: str, backups: int = 0) -> NotFound:
+    """`backups` are those that the catalogue has of it."""
+    words = f"no server {server!r} is configured"
+    if not backups:
+        return NotFound(words, hint="`barmanctl list-servers` names them.")
+    stay = "1 backup stays" if backups == 1 else f"{backups} backups stay"
     return NotFound(
-        f"no server {server!r} is configured", hint="`barmanctl list-servers` names them."
+        f"{words}; {stay} on disk, in its folder",
+        hint=f"Put a section [{server}] back (active = false is enough), then `barmanctl reload`, "
+        "to restore, keep or delete what is there.",
     )

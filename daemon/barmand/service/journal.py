@@ -7,9 +7,12 @@ import logging
 import os
 import sys
 from collections.abc import Callable, MutableMapping
+from enum import Enum
 
 import structlog
 from cysystemd import journal
+
+from barmand.model.masking import hidden
 
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
@@ -34,6 +37,7 @@ def configure(level: str) -> None:
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
+        _without_secrets,
     ]
     structlog.configure(
         processors=[*shared, *_tail(kind)],
@@ -42,6 +46,16 @@ def configure(level: str) -> None:
         cache_logger_on_first_use=False,
     )
     _quiet_libraries()
+
+
+def _without_secrets(
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """The last door: what looks like a secret is in no line, whoever wrote it there."""
+    for key, value in event.items():
+        if isinstance(value, str | list | tuple | dict) and not isinstance(value, Enum):
+            event[key] = hidden(value, frozenset())
+    return event
 
 
 def _tail(kind: str) -> list[structlog.typing.Processor]:

@@ -1,7 +1,7 @@
 """Requests that only look."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -96,6 +96,7 @@ class Looking:
         servers = request.servers or self._all_names(house)
         self._demand_known(servers, house)
         views: list[BackupView] = []
+        moment = self.runner.moment()
         for server in dict.fromkeys(servers):
             wal, backups = KnownWal.of(self.catalog, server), self.catalog.backups.of_server(server)
             standings = self._standings(server, backups, house)
@@ -103,7 +104,7 @@ class Looking:
                 backup_view(
                     backup,
                     self.catalog,
-                    self._progress(backup),
+                    moment.get(_key(backup)),
                     wal,
                     standings.get(backup.id, Standing()),
                 )
@@ -123,13 +124,12 @@ class Looking:
 
     def view(self, backup: Backup, house: House, progress: Progress | None = None) -> BackupView:
         """`progress` of the work with it that is meant; else of the backup itself."""
+        return self._view(backup, house, progress or self.runner.progress(_key(backup)))
+
+    def _view(self, backup: Backup, house: House, progress: Progress | None) -> BackupView:
         found = self._standings(backup.server, [backup], house)
-        return backup_view(
-            backup,
-            self.catalog,
-            progress or self._progress(backup),
-            standing=found.get(backup.id, Standing()),
-        )
+        standing = found.get(backup.id, Standing())
+        return backup_view(backup, self.catalog, progress, standing=standing)
 
     def _standings(
         self, server: str, backups: Sequence[Backup], house: House
@@ -153,9 +153,6 @@ class Looking:
         set_ones = {hook.option for hook in kit.hooks.runner.commands}
         runs = self.catalog.hook_runs.last_of_each(kit.name)
         return troubles([r for r in runs if r.hook in set_ones and r.outcome not in GOOD])
-
-    def _progress(self, backup: Backup) -> Progress | None:
-        return self.runner.progress(Key("backup", backup.server, backup.id))
 
     def _show_servers(self, request: ShowServers, house: House) -> Reply:
         servers = self.expand(request.servers, house)
@@ -187,6 +184,7 @@ class Looking:
     def _status(self, request: AskStatus, house: House) -> Reply:
         servers = list(dict.fromkeys(request.servers)) or house.told_names
         self._demand_known(servers, house)
+        moment = self.runner.moment()
         return StatusReply(
             daemon=DaemonStatus(
                 version=__version__,
@@ -197,10 +195,15 @@ class Looking:
                 config_problems=list(house.problems),
                 config_warnings=list(house.warnings),
             ),
-            servers=[self._server_status(server, house) for server in servers],
+            servers=[self._server_status(server, house, moment) for server in servers],
         )
 
-    def _server_status(self, server: str, house: House) -> ServerStatus:
+    def _server_status(
+        self, server: str, house: House, moment: Mapping[Key, Progress]
+    ) -> ServerStatus:
+        def view_of(backup: Backup) -> BackupView:
+            return self._view(backup, house, moment.get(_key(backup)))
+
         view = _server_view(server, house)
         backups = self.catalog.backups.of_server(server)
         kit = house.find(server)
@@ -215,8 +218,8 @@ class Looking:
             server=server,
             state=view.state,
             problems=view.problems,
-            active_backup=self.view(active[0], house) if active else None,
-            last_backup=self.view(usable[-1], house) if usable else None,
+            active_backup=view_of(active[0]) if active else None,
+            last_backup=view_of(usable[-1]) if usable else None,
             waiting_backups=_ids(backups, Status.WAITING_FOR_WALS),
             failed_backups=len(_ids(backups, Status.FAILED)),
             done_backups=len(_ids(backups, Status.DONE)),
@@ -239,6 +242,10 @@ class Looking:
             next_scheduled_backup=self.next_ring(server),
             last_check=self.last_check(server),
         )
+
+
+def _key(backup: Backup) -> Key:
+    return Key("backup", backup.server, backup.id)
 
 
 def _ids(backups: Sequence[Backup], status: Status) -> list[str]:

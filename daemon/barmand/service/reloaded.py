@@ -21,7 +21,11 @@ def tell_changes(house: House) -> None:
         unchanged=changes.unchanged,
     )
     for change in changes.servers:
-        facts = {"changed": [str(each) for each in change.options]} if change.options else {}
+        facts: dict[str, object] = {}
+        if change.options:
+            facts["changed"] = [str(each) for each in change.options]
+        if change.backups_left:
+            facts["backups_left"] = change.backups_left
         if change.unfinished:
             facts["unfinished"] = list(change.unfinished)
         log.info(f"server {change.became}", server=change.server, **facts)  # noqa: G004 - one of five words
@@ -42,6 +46,7 @@ def reload_reply(house: House) -> ReloadReply:
                 options=[_view(each) for each in change.options],
                 problems=list(change.problems),
                 unfinished_backups=list(change.unfinished),
+                backups_left=change.backups_left,
             )
             for change in changes.servers
         ],

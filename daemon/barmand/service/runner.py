@@ -166,10 +166,16 @@ class Runner:
 
     def progress(self, key: Key) -> Progress | None:
         with self._lock:
-            job = self._jobs.get(key)
-            if job is None or job.has_begun:
-                return None if job is None else job.progress
-            return replace(job.progress, place=self._queue.place(key))
+            return self._told(self._jobs[key]) if key in self._jobs else None
+
+    def moment(self) -> dict[Key, Progress]:
+        """Of all jobs, as of one moment: their places are those of one queue."""
+        with self._lock:
+            return {key: self._told(job) for key, job in self._jobs.items()}
+
+    def _told(self, job: Job) -> Progress:
+        place = None if job.has_begun else self._queue.place(job.key)
+        return job.progress if place is None else replace(job.progress, place=place)
 
     def all_progress(self) -> list[tuple[Key, Progress]]:
         with self._lock:
@@ -179,7 +185,7 @@ class Runner:
         """With how far they are, and since when."""
         with self._lock:
             jobs = [job for job in self._jobs.values() if job.key.server == server]
-        return [(job.key, self.progress(job.key) or job.progress, job.since) for job in jobs]
+            return [(job.key, self._told(job), job.since) for job in jobs]
 
     def wait_for_chores(self, kind: str, seconds: float) -> list[str]:
         """Until they have ended, or for so many seconds: the servers whose have not."""

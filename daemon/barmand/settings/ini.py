@@ -51,6 +51,7 @@ def read(path: Path) -> Settings:
         path=path,
         daemon=DaemonSettings(**common.values),
         servers=MappingProxyType(healthy),
+        files=MappingProxyType({each.name: each.file for each in servers}),
         broken=MappingProxyType(broken),
         problems=problems,
         warnings=_once([*common.warnings, *_models(files), *_warnings(servers)]),

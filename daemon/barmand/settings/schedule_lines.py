@@ -60,17 +60,23 @@ _WORDS = [*_TIMES, "name", *_BY_WORD]
 
 
 def read(text: str) -> tuple[ScheduleLine, ...]:
-    """Raises ValueError, naming the line where there are several."""
+    """Raises ValueError with all that is wrong, naming the lines where there are several."""
     written = [line.strip() for line in text.splitlines() if line.strip()]
-    lines = [
-        _in_line(number, written, lambda line=line: _line(line))  # type: ignore[misc]
-        for number, line in enumerate(written, 1)
-    ]
+    lines: list[ScheduleLine] = []
+    wrong: list[str] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
+    for number, words in enumerate(written, 1):
+        try:
+            line = _line(words)
+        except ValueError as error:
+            wrong.append(f"line {number}: {error}" if len(written) > 1 else str(error))
+            continue
         if line.key in seen:
-            raise ValueError(f"line {number} has the times of line {seen[line.key]}: {line.key}")
-        seen[line.key] = number
+            wrong.append(f"line {number} has the times of line {seen[line.key]}: {line.key}")
+        seen.setdefault(line.key, number)
+        lines.append(line)
+    if wrong:
+        raise ValueError("; ".join(wrong))
     return tuple(lines)
 
 
@@ -101,16 +107,6 @@ def problems_of(lines: Sequence[ScheduleLine], method: str) -> list[str]:
 
 def warnings_of(lines: Sequence[ScheduleLine], method: str) -> list[str]:
     return [f"{line.text!r}: {words}" for line in lines for words in line.wish.ignored_by(method)]
-
-
-def _in_line(
-    number: int, written: Sequence[str], read_it: Callable[[], ScheduleLine]
-) -> ScheduleLine:
-    try:
-        return read_it()
-    except ValueError as error:
-        place = f"line {number}: " if len(written) > 1 else ""
-        raise ValueError(f"{place}{error}") from error
 
 
 def _line(text: str) -> ScheduleLine:

@@ -21,6 +21,7 @@ from barmand.model.compression import (
     Format,
     Location,
 )
+from barmand.model.masking import without_secrets
 from barmand.model.order import Checksums, Reuse
 from barmand.model.packing import Effort, Level, Packer
 from barmand.settings.schedule_lines import ScheduleLines
@@ -729,7 +730,8 @@ class Problem:
         section = "" if self.section is None else f" [{_printable(self.section)}]"
         key = "" if self.key is None else f" {_printable(self.key)}"
         place = f"{section}{key}"
-        return f"{self.file}:{place}: {self.message}" if place else f"{self.file}: {self.message}"
+        message = without_secrets(self.message)
+        return f"{self.file}:{place}: {message}" if place else f"{self.file}: {message}"
 
 
 def _printable(text: str) -> str:
@@ -743,6 +745,8 @@ class Settings:
     path: Path
     daemon: DaemonSettings
     servers: Mapping[str, ServerSettings]
+    files: Mapping[str, Path]
+    """Where each of `servers` stands."""
     broken: Mapping[str, tuple[Problem, ...]]
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]

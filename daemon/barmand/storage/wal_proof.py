@@ -26,6 +26,7 @@ class WalLook:
     flaw: str | None
     size: int
     is_summed: bool
+    is_packed: bool = False
 
 
 def look_at_segment(path: Path, expected: Expected) -> WalLook:
@@ -60,9 +61,9 @@ def _packed(path: Path, expected: Expected) -> WalLook:
     try:
         content = content_of(path, HEADER_BYTES)
     except Damaged as error:
-        return WalLook(error.message.removeprefix(f"{path} "), size, is_summed=True)
+        return WalLook(error.message.removeprefix(f"{path} "), size, is_summed=True, is_packed=True)
     except StorageFailed as error:
-        return WalLook(error.message, size, is_summed=True)
+        return WalLook(error.message, size, is_summed=True, is_packed=True)
     verdict = judge(path.name, parse_header(content.head), content.size, expected)
     flaw = None if isinstance(verdict, Belongs) else verdict.why
-    return WalLook(flaw, size, is_summed=True)
+    return WalLook(flaw, size, is_summed=True, is_packed=True)

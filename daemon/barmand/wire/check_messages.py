@@ -45,10 +45,13 @@ class ServerCheck(Struct, frozen=True, kw_only=True):
 
 
 class CheckReply(Reply, frozen=True, kw_only=True):
-    """`daemon` is about barmand's own state, which all servers share."""
+    """`daemon` is about barmand's own state, which all servers share. `seconds`: from the request
+    to this answer, by the clock on the wall.
+    """
 
     servers: list[ServerCheck]
     daemon: list[FindingView]
+    seconds: float
     exit_code: int = 0
 
 

@@ -1,5 +1,7 @@
 """One message, one JSON line: how requests are read and replies are written (JSON-RPC 2.0)."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +9,7 @@ from typing import Any
 import msgspec
 
 from barmand.model.errors import BUG_EXIT_CODE, Failure, UsageError
+from barmand.model.masking import without_secrets
 from barmand.wire.messages import AnyNote, ErrorView, Reply
 from barmand.wire.methods import METHODS, AnyRequest
 
@@ -40,6 +43,7 @@ class Malformed(Exception):  # noqa: N818 - said of a line, not of the daemon
         self.reply = reply
 
 
+_ESCAPED = re.compile(rb"\\u[dD][89a-fA-F]")
 _encoder = msgspec.json.Encoder()
 
 
@@ -72,11 +76,34 @@ def _message(line: bytes) -> Mapping[str, object]:
     try:
         message = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Malformed(refusal(None, PARSE_ERROR, f"not JSON: {error}")) from error
+        raise Malformed(_not_json(line, error)) from error
     if not isinstance(message, dict):
         words = "a request is one JSON object a line; batches are not served"
         raise Malformed(refusal(None, INVALID_REQUEST, words))
     return message
+
+
+def _not_json(line: bytes, error: Exception) -> bytes:
+    r"""A text with half a character (`\ud800`) is JSON by its grammar: its `id` can be told."""
+    try:
+        message = json.loads(line) if _ESCAPED.search(line) else None
+        call_id = message.get("id") if isinstance(message, dict) else None
+        is_half = message is not None and _has_half(message)
+    except (ValueError, RecursionError):
+        is_half = False
+    if not is_half:
+        return refusal(None, PARSE_ERROR, f"not JSON: {error}")
+    is_id = isinstance(call_id, Id) and not isinstance(call_id, bool) and not _has_half(call_id)
+    words = "not valid Unicode: half of a surrogate pair stands alone in a text"
+    return refusal(call_id if is_id else None, PARSE_ERROR, words)
+
+
+def _has_half(message: object) -> bool:
+    try:
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def note_line(note: AnyNote) -> bytes:
@@ -105,8 +132,8 @@ def error_view(error: BaseException) -> ErrorView:
         return ErrorView(
             code=error.kind,
             exit_code=error.exit_code,
-            message=_utf8(error.message),
-            hint=None if error.hint is None else _utf8(error.hint),
+            message=_shown(error.message),
+            hint=None if error.hint is None else _shown(error.hint),
         )
     return ErrorView(
         code="Bug",
@@ -121,8 +148,14 @@ def plain(value: object) -> Any:
     return msgspec.to_builtins(value)
 
 
+def _shown(text: str) -> str:
+    """Without what looks like a secret; a path that is not UTF-8 must not keep its failure from
+    being told.
+    """
+    return without_secrets(_utf8(text))
+
+
 def _utf8(text: str) -> str:
-    """A path that is not UTF-8 must not keep its failure from being told."""
     return text.encode(errors="backslashreplace").decode()
 
 

@@ -15,6 +15,8 @@ PROTOCOL_VERSION = 1
 FORMAT_VERSION = 1
 
 ServerName = Annotated[str, Meta(min_length=1, max_length=255)]
+FolderName = Annotated[str, Meta(min_length=1, max_length=4096)]
+SpaceName = Annotated[str, Meta(min_length=1, max_length=255)]
 BackupWord = Annotated[str, Meta(min_length=1, max_length=1024)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Jobs = Annotated[int, Meta(ge=1, le=1000)]
@@ -311,7 +313,7 @@ class StartBackup(Request, frozen=True, kw_only=True):
     servers: Annotated[list[ServerName], Meta(min_length=1, max_length=10_000)]
     follow: Literal["queued", "copied", "done"] = "copied"
     wait_timeout: Seconds | None = None
-    name: str | None = None
+    name: Annotated[str, Meta(max_length=1024)] | None = None
     immediate_checkpoint: bool | None = None
     retry_times: Count | None = None
     retry_sleep: Seconds | None = None
@@ -406,10 +408,10 @@ class Restore(Request, frozen=True, kw_only=True):
     result = RestoredReply
     server: ServerName
     backup: BackupWord
-    destination: Annotated[str, Meta(min_length=1, max_length=4096)]
+    destination: FolderName
     target_immediate: bool = False
     accept_damage: bool = False
-    tablespaces: dict[str, str] = field(default_factory=dict)
+    tablespaces: dict[SpaceName, FolderName] = field(default_factory=dict)
 
 
 class ServersReply(Reply, frozen=True, kw_only=True):
@@ -493,7 +495,8 @@ class OptionChangeView(Struct, frozen=True, kw_only=True):
 class ServerChangeView(Struct, frozen=True, kw_only=True):
     """`became`: added, removed, changed, put aside, or back in service.
 
-    `unfinished_backups` are served to their end, although the server is not served any more.
+    `unfinished_backups` are served to their end, although the server is not served any more;
+    `backups_left` of one that was removed stay on disk.
     """
 
     server: str
@@ -501,6 +504,7 @@ class ServerChangeView(Struct, frozen=True, kw_only=True):
     options: list[OptionChangeView]
     problems: list[str]
     unfinished_backups: list[str]
+    backups_left: int = 0
 
 
 class ReloadReply(Reply, frozen=True, kw_only=True):

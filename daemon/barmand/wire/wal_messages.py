@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from barmand.wire.messages import BackupWord, GapView, Reply, Request, ServerName
 
+GapNumber = Annotated[int, Meta(ge=1, le=(1 << 63) - 1)]
 Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 WalName = Annotated[str, Meta(min_length=1, max_length=255)]
@@ -47,7 +48,7 @@ class AcknowledgeGap(Request, frozen=True, kw_only=True):
     method = "acknowledge-gap"
     result = GapReply
     server: ServerName
-    gap: int
+    gap: GapNumber
     reason: Reason
 
 
