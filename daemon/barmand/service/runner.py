@@ -1,8 +1,6 @@
-"""The one door through which work starts.
-
-Two kinds: jobs (backups, restores, verifications), each with a stop of its own; and chores
-(archiving passes, polls), in lanes of their own so that WAL never queues behind a copy, nor behind
-another server.
+"""The one door through which work starts: jobs (backups, restores, verifications), each with a stop
+of its own; and chores (archiving passes, polls) in lanes, so that WAL never queues behind a copy,
+nor behind another server.
 """
 
 import threading
