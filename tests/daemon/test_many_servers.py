@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from daemon.asking import (
     SLOWEST,
     Json,
@@ -27,8 +29,6 @@ from support.waiting import eventually
 
 Make = Callable[[str], Daemon]
 
-MANY = 200
-
 
 def quiet(cluster: Cluster, **options: object | None) -> Options:
     """A server that nobody streams from: 200 of them cost PostgreSQL nothing."""
@@ -40,22 +40,23 @@ def quiet(cluster: Cluster, **options: object | None) -> Options:
 # ----------------------------------------------------------------------------------------- hundreds
 
 
+@pytest.mark.parametrize("many", [50, pytest.param(200, marks=pytest.mark.soak)])
 def test_hundreds_of_servers_start_queue_cancel_reload_and_stop(
-    make_cluster: Callable[..., Cluster], make_daemon: Make, folder: Path
+    make_cluster: Callable[..., Cluster], make_daemon: Make, folder: Path, many: int
 ) -> None:
     cluster = make_cluster(archive_mode="on", archive_command="test -s %p")
-    servers = {f"s{number:03}": quiet(cluster) for number in range(MANY)}
+    servers = {f"s{number:03}": quiet(cluster) for number in range(many)}
     daemon = make_daemon(ini(folder, servers, max_parallel_backups=2)).start()
     with follow(daemon, "all", bwlimit=SLOWEST, follow="copied"):
-        eventually(lambda: queued_of(daemon) == MANY - 2, within=60)
+        eventually(lambda: queued_of(daemon) == many - 2, within=60)
         places = [view["progress"]["queued"] for view in backups(daemon) if is_queued(view)]
-        assert sorted(place["position"] for place in places) == list(range(1, MANY - 1))
-        assert {place["count"] for place in places} == {MANY - 2}
+        assert sorted(place["position"] for place in places) == list(range(1, many - 1))
+        assert {place["count"] for place in places} == {many - 2}
         changed = servers | {"s001": quiet(cluster, description="changed")}
         daemon.config.write_text(ini(folder, changed, max_parallel_backups=2))
         told = ask(daemon, "reload")
         assert (told["unchanged"], [each["server"] for each in told["changes"]]) == (199, ["s001"])
-        assert queued_of(daemon) == MANY - 2
+        assert queued_of(daemon) == many - 2
         daemon.expects("backup failed")
         for server in list(servers)[150:]:
             view = ask(daemon, "cancel", server=server)["backup"]

@@ -135,6 +135,9 @@ def test_a_file_that_grows_or_shrinks_does_no_harm(
     assert restored.psql("SELECT count(*) FROM grows") == "300000"
 
 
+@pytest.mark.parametrize(
+    "copier", ["local", pytest.param("rsync", marks=pytest.mark.soak)], indirect=True
+)
 def test_relations_that_come_and_go_among_five_thousand_do_no_harm(
     apart: Taking, copier: FileCopier, clusters: Clusters, folder: Path
 ) -> None:
