@@ -55,13 +55,15 @@ def test_hundreds_of_servers_start_queue_cancel_reload_and_stop(
         changed = servers | {"s001": quiet(cluster, description="changed")}
         daemon.config.write_text(ini(folder, changed, max_parallel_backups=2))
         told = ask(daemon, "reload")
-        assert (told["unchanged"], [each["server"] for each in told["changes"]]) == (199, ["s001"])
+        assert told["unchanged"] == many - 1
+        assert [each["server"] for each in told["changes"]] == ["s001"]
         assert queued_of(daemon) == many - 2
         daemon.expects("backup failed")
-        for server in list(servers)[150:]:
+        left = many * 3 // 4
+        for server in list(servers)[left:]:
             view = ask(daemon, "cancel", server=server)["backup"]
             assert (view["status"], view["started_at"]) == ("FAILED", None)
-        assert queued_of(daemon) == 148
+        assert queued_of(daemon) == left - 2
         threads = len(list(Path(f"/proc/{daemon.pid}/task").iterdir()))
         assert threads < 80
     assert daemon.stop() == 0
@@ -155,7 +157,7 @@ def test_a_server_removed_while_its_backup_runs_finishes_it_and_leaves(
         assert server_status(daemon)["state"] == "leaving"
         assert server_status(daemon)["active_backup"]["backup_id"] == identifier
         assert {each["task"] for each in processes(daemon, "main")} >= {"backup", "receive-wal"}
-        assert ask(daemon, "backup", servers=["main"])["exit_code"] == 3
+        assert ask(daemon, "backup", servers=["main"])["exit_code"] == 4
         assert receiver.is_alive
         assert followed.result()["backups"][0]["status"] == "DONE"
     daemon.hup()

@@ -61,6 +61,7 @@ def test_of_many_small_segments_only_what_no_backup_needs_goes(
     first = done(daemon)
     # The backup that became DONE made what lies before it superfluous; nobody deleted anything.
     eventually(lambda: not set(before) & set(archived(home)) - {first["begin_wal"]})
+    eventually(lambda: daemon.log_records("WAL removed"))  # told once all of it went
     (told, *_) = daemon.log_records("WAL removed")
     assert (told["segments"] >= 5, told["first"]) == (True, before[0])
     close_segments(small, MANY)
