@@ -1,9 +1,11 @@
 """The slot of the WAL stream: made, dropped, given up by PostgreSQL; and what is lost then."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from psycopg.pq import ExecStatus, PGconn
 
 from daemon.asking import Json, ask, done, refusal, server_status, streaming
 from support.daemon import Daemon
@@ -90,6 +92,46 @@ def test_a_dropped_slot_is_made_again_and_the_gap_told_with_its_range(
     flows(small, home)
     assert_gap_is_exact(home, daemon.log_records("WAL lost"))
     assert small.psql("SELECT slot_name, active FROM pg_replication_slots") == "barmand|t"
+
+
+def test_a_slot_that_was_moved_back_to_removed_wal_does_not_end_the_stream_for_good(
+    small: Cluster, daemon_for: Callable[..., Daemon], home: Path
+) -> None:
+    """A walsender takes any position that its client reports, and then believes that it has it."""
+    small.psql("CREATE ROLE keeper LOGIN REPLICATION IN ROLE pg_read_all_settings")
+    as_keeper = small.conninfo.replace("user=postgres", "user=keeper")
+    daemon = streaming(daemon_for(small, wal_conninfo=as_keeper))
+    comes(home, last := small.switch_wal())
+    receive_wal(daemon, "stop")
+    receive_wal(daemon, "drop-slot")
+    daemon.expects("WAL lost")
+    daemon.expects("replication slot in danger")
+    daemon.expects("replication slot lost")
+    write(small, 8)
+    receive_wal(daemon, "create-slot")
+    move_back(small, number_of(last) + 1)
+    receive_wal(daemon, "start")
+    flows(small, home)
+    assert_gap_is_exact(home, daemon.log_records("WAL lost"))
+
+
+def move_back(cluster: Cluster, number: int) -> None:
+    """Report to PostgreSQL, as the receiver, that only so many segments are flushed."""
+    begin = cluster.psql("SELECT restart_lsn FROM pg_replication_slots")
+    receiver = PGconn.connect(f"{cluster.conninfo} replication=true".encode())
+    try:
+        answer = receiver.exec_(f"START_REPLICATION SLOT barmand PHYSICAL {begin}".encode())
+        assert answer.status == ExecStatus.COPY_BOTH
+        receiver.put_copy_data(struct.pack("!cQQQqB", b"r", *[number * MB] * 3, 0, 0))
+        receiver.flush()
+        eventually(
+            lambda: (
+                cluster.psql("SELECT restart_lsn FROM pg_replication_slots") == f"0/{number * MB:X}"
+            )
+        )
+    finally:
+        receiver.finish()
+    eventually(lambda: cluster.psql("SELECT active FROM pg_replication_slots") == "f")
 
 
 def test_a_slot_that_postgresql_gave_up_is_an_alarm_and_made_again(

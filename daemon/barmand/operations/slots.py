@@ -50,7 +50,7 @@ class SlotKeeper:
                 self.create(is_fine_if_there=True)
             return
         if slot.wal_status == LOST:
-            self._renew(self.name)
+            self.renew("PostgreSQL has given it up (max_slot_wal_keep_size)")
         elif is_in_danger(slot):
             self._warn(slot)
 
@@ -69,6 +69,19 @@ class SlotKeeper:
         self._tell("replication slot made", {"slot": name})
         return True
 
+    def renew(self, why: str) -> None:
+        """Anew what keeps nothing for us any more. Raises PostgresFailed where we may not."""
+        name = self._named()
+        self._tell("replication slot lost", {"slot": name})
+        log.error("replication slot lost: PostgreSQL keeps no WAL for it any more", slot=name)
+        if not self.makes:
+            raise PostgresFailed(
+                f"slot {name} of {self.server} is lost: {why}",
+                hint=f"Drop it and make it anew. {_MAKE.format(self.server)}",
+            )
+        self.drop()
+        self.create(is_fine_if_there=True)
+
     def drop(self) -> None:
         name = self._named()
         self.source.drop_slot(name)
@@ -81,18 +94,6 @@ class SlotKeeper:
                 f"server {self.server} streams without a slot", hint="Set `slot_name`."
             )
         return self.name
-
-    def _renew(self, name: str) -> None:
-        self._tell("replication slot lost", {"slot": name})
-        log.error("replication slot lost: PostgreSQL keeps no WAL for it any more", slot=name)
-        if not self.makes:
-            raise PostgresFailed(
-                f"slot {name} of {self.server} is lost: PostgreSQL has given it up "
-                "(max_slot_wal_keep_size)",
-                hint=f"Drop it and make it anew. {_MAKE.format(self.server)}",
-            )
-        self.drop()
-        self.create(is_fine_if_there=True)
 
     def _warn(self, slot: Slot) -> None:
         """Before the primary's disk is full, or the slot given up."""

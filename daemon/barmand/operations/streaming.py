@@ -67,13 +67,14 @@ class Streaming:
             )
         here = self._look()
         self.keeper.demand()
+        reserved = self.keeper.restart_lsn()
         self._fetch_histories(here.lineage)
         self.place.prepare(here)
         try:
             self._stream(here, stop, on_start)
         except ToolFailed as failure:
             if _GONE in f"{failure.message}\n{failure.hint}":
-                self._give_up()
+                self._give_up(reserved)
             raise
 
     def demand_slot(self, seconds: int) -> None:
@@ -192,24 +193,38 @@ class Streaming:
             self.ring_archive(self.server)
 
     # --------------------------------------------------------------------------------- what is lost
-    def _give_up(self) -> None:
-        """PostgreSQL has removed what comes next: go on at the oldest that it still has."""
+    def _give_up(self, reserved: int | None) -> None:
+        """PostgreSQL has removed what comes next: go on at the oldest that it still has.
+
+        `reserved` is the slot's LSN before the attempt: pg_receivewal's first report may have moved
+        the slot back to where it began, and PostgreSQL believes that it has what it removed.
+        """
         here = self._look()
-        wanted, oldest = self.place.wanted(here), self._oldest(here)
-        if wanted is not None and oldest > wanted.number:
+        wanted = self.place.wanted(here)
+        if wanted is None:
+            return
+        if here.writing.lists_wal:
+            oldest = self._oldest_listed(here)
+        else:
+            oldest = self._oldest_kept(here, reserved, wanted)
+        if oldest > wanted.number:
             behind = Segment(here.lineage.at(oldest * here.size), oldest)
             self._skip(here, wanted, behind, "PostgreSQL removed it before it was received")
 
-    def _oldest(self, here: Here) -> int:
+    def _oldest_listed(self, here: Here) -> int:
         """The number of the first segment from which on the server has all."""
         newest = here.flushed_lsn // here.size
-        if here.writing.lists_wal:
-            numbers = set(_numbers(self.source.segment_names(), here))
-            while newest - 1 in numbers:
-                newest -= 1
-            return newest
-        reserved = self.keeper.restart_lsn()
-        return newest if reserved is None else reserved // here.size
+        numbers = set(_numbers(self.source.segment_names(), here))
+        while newest - 1 in numbers:
+            newest -= 1
+        return newest
+
+    def _oldest_kept(self, here: Here, reserved: int | None, wanted: Segment) -> int:
+        """The number of the first segment that the slot keeps; of the newest without a slot."""
+        if reserved is not None and reserved // here.size <= wanted.number:
+            self.keeper.renew("it was moved back to WAL that PostgreSQL has removed")
+            reserved = self.keeper.restart_lsn()
+        return (here.flushed_lsn if reserved is None else reserved) // here.size
 
     def _skip(self, here: Here, first: Segment | None, behind: Segment, why: str) -> list[Run]:
         """Told first, skipped second: dying in between tells it twice, never zero times."""
