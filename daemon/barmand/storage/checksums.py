@@ -4,10 +4,9 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
-
 from barmand.storage.manifest import Algorithm, digest, read_checksums
 from barmand.storage.pace import Stop
+from barmand.storage.vectors import np
 
 _KEY_BYTES = 16
 

@@ -4,8 +4,9 @@ Source: PostgreSQL's storage/checksum_impl.h (an FNV-1a of 32 parallel sums) and
 page's header: LSN in bytes 0 to 7, checksum in 8 and 9, `pd_upper` in 14 and 15).
 """
 
-import numpy as np
 from numpy.typing import NDArray
+
+from barmand.storage.vectors import np
 
 PAGE_BYTES = 8192
 _SUMS = 32

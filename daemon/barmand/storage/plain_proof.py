@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 
-import numpy as np
-
 from barmand.model.errors import StorageFailed
 from barmand.model.pgdata import TABLESPACE_LINKS, RelationFile
 from barmand.storage.disk import Stop, at_the_disk, heed
@@ -22,6 +20,7 @@ from barmand.storage.pages import PAGE_BYTES
 from barmand.storage.promises import Promise, Promises
 from barmand.storage.reading import Pages, Span, each_read, read_file
 from barmand.storage.trees import files_below
+from barmand.storage.vectors import np
 
 _PASSED_OVER = ("postgresql.auto.conf", "recovery.signal", "standby.signal")
 """Files that pg_verifybackup does not look at, whatever the manifest says of them. What the
