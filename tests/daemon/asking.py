@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from support.daemon import Daemon, Rpc
 from support.postgres import Cluster, Clusters
 from support.processes import Process, all_processes
@@ -24,7 +26,9 @@ PUSHED: dict[str, object | None] = {
 """The options of a server whose WAL comes by archive_command."""
 
 METHODS = ("postgres", "rsync", "local-rsync", "local")
-FILE_METHODS = METHODS[1:]
+FILE_METHODS = ("rsync", pytest.param("local-rsync", marks=pytest.mark.soak), "local")
+"""`local-rsync` is rsync without ssh: where a test is not about the whole, the soak has it too."""
+DIFFERENT_METHODS = ("postgres", *FILE_METHODS)
 
 Json = dict[str, Any]
 

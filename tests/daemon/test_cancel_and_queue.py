@@ -199,15 +199,10 @@ def test_a_client_that_hangs_up_leaves_the_backup_alone(daemon: Daemon) -> None:
 # ------------------------------------------------------------------------------ names and options
 
 
-@pytest.mark.parametrize(
-    "name", ["", "  ", "20260102T030405", "latest", "last-full", "auto", "a\nb", "é" * 128]
-)
-def test_a_bad_name_is_refused_before_anything_starts(
-    name: str, make_daemon: Callable[[str], Daemon], folder: Path, cluster: Cluster
-) -> None:
-    daemon = make_daemon(ini(folder, {"main": server_options(cluster)})).start()
-    error = refusal(daemon, "backup", servers=["main"], name=name)
-    assert (error["code"], error["exit_code"]) == ("UsageError", 2)
+def test_a_bad_name_is_refused_before_anything_starts(daemon: Daemon) -> None:
+    words = ["", "  ", "20260102T030405", "latest", "last-full", "auto", "a\nb", "é" * 128]
+    errors = [refusal(daemon, "backup", servers=["main"], name=word) for word in words]
+    assert [(each["code"], each["exit_code"]) for each in errors] == [("UsageError", 2)] * 8
     assert backups(daemon) == []
 
 
@@ -223,24 +218,21 @@ def test_a_name_finds_its_backup_and_is_used_once(daemon: Daemon) -> None:
     done(daemon, name="before the upgrade é")
 
 
-@pytest.mark.parametrize(
-    "option",
-    [
+def test_options_that_the_method_cannot_honour_are_a_problem_of_that_server(
+    daemon: Daemon,
+) -> None:
+    for option in (
         {"reuse_backup": "link"},
         {"manifest": False},
         {"bwlimit": 31},
         {"bwlimit": 1024 * 1024 + 1},
         {"incremental": "last"},
-    ],
-    ids=str,
-)
-def test_options_that_the_method_cannot_honour_are_a_problem_of_that_server(
-    daemon: Daemon, option: Json
-) -> None:
-    result = ask(daemon, "backup", servers=["main"], **option)
-    (problem,) = result["problems"]
-    assert (result["exit_code"], problem["error"]["exit_code"], problem["server"]) == (2, 2, "main")
-    assert next(iter(option)).replace("_", "-") in problem["error"]["message"]
+    ):
+        result = ask(daemon, "backup", servers=["main"], **option)
+        (problem,) = result["problems"]
+        codes = (result["exit_code"], problem["error"]["exit_code"])
+        assert (codes, problem["server"]) == ((2, 2), "main"), option
+        assert next(iter(option)).replace("_", "-") in problem["error"]["message"]
     assert backups(daemon) == []
 
 

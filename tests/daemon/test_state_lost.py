@@ -69,7 +69,7 @@ def test_a_lost_state_file_is_made_again_from_disk(
     before, wal, servers = (
         backups(daemon),
         facts_of_wal(daemon),
-        ask(daemon, "show-servers", servers=["main"]),
+        ask(daemon, "show-servers", servers=["main"], live=False),
     )
     assert [view["status"] for view in before] == ["WAITING_FOR_WALS", "FAILED", "DONE"]
     assert wal["archived_wals"] > 3
@@ -78,7 +78,7 @@ def test_a_lost_state_file_is_made_again_from_disk(
     daemon.start()
     assert backups(daemon) == before
     assert facts_of_wal(daemon) == wal
-    assert ask(daemon, "show-servers", servers=["main"]) == servers
+    assert ask(daemon, "show-servers", servers=["main"], live=False) == servers
     dam.open()
     becomes(daemon, "DONE", before[0]["backup_id"])
     with follow(daemon, follow="copied") as followed:

@@ -11,12 +11,11 @@ read -r group pipe mark && {
     read -r _
     kill -s KILL -- "-$group"
     for _ in 1 2 3; do
-        for told in /proc/[0-9]*/environ; do
-            home=${told%/environ}
-            tr '\0' '\n' <"$told" | grep -qxF "$mark" &&
-                ls -l "$home/fd" | grep -qF "$pipe" &&
-                kill -s KILL "${home#/proc/}"
-        done
+        grep --files-with-matches --null-data -xF -- "$mark" /proc/[0-9]*/environ |
+            while read -r told; do
+                home=${told%/environ}
+                ls -l "$home/fd" | grep -qF "$pipe" && kill -s KILL "${home#/proc/}"
+            done
     done
 }
 """
