@@ -55,7 +55,7 @@ def runs_again(bench: Housed, backup: Backup, clusters: Clusters, folder: Path) 
     result = bench.restore(backup, folder / "restored", told=told, fast=folder / "moved")
     assert backup.copied is not None
     assert told.bytes[-1] == (backup.copied.size, backup.copied.size)
-    assert result.size >= 20 * 1024 * 1024
+    assert result.size >= 12 * 1024 * 1024
     assert not (folder / "restored/tablespace_map").exists()
     run_verifybackup(bench, folder / "restored")
     assert (folder / f"restored/pg_tblspc/{oid(backup)}").readlink() == folder / "moved"
