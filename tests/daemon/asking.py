@@ -26,9 +26,11 @@ PUSHED: dict[str, object | None] = {
 """The options of a server whose WAL comes by archive_command."""
 
 METHODS = ("postgres", "rsync", "local-rsync", "local")
-FILE_METHODS = ("rsync", pytest.param("local-rsync", marks=pytest.mark.soak), "local")
+_RSYNC, _LOCAL_RSYNC = (pytest.param(name, marks=pytest.mark.soak) for name in METHODS[1:3])
+FILE_METHODS = ("rsync", _LOCAL_RSYNC, "local")
 """`local-rsync` is rsync without ssh: where a test is not about the whole, the soak has it too."""
-DIFFERENT_METHODS = ("postgres", *FILE_METHODS)
+TWO_METHODS = ("postgres", _RSYNC, _LOCAL_RSYNC, "local")
+"""The server copies, or we do: for what is the same however we do it. The soak has them all."""
 
 Json = dict[str, Any]
 

@@ -95,7 +95,9 @@ def test_a_daemon_that_is_down_costs_nothing_but_time(
     pushed(home, name)
 
 
-@pytest.mark.parametrize("compression", ["none", "zstd", "gzip"])
+@pytest.mark.parametrize(
+    "compression", ["none", "zstd", pytest.param("gzip", marks=pytest.mark.soak)]
+)
 def test_a_cluster_recovers_by_get_wal(
     make_cluster: Make,
     clusters: Clusters,

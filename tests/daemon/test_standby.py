@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from daemon.asking import (
-    DIFFERENT_METHODS,
     METHODS,
+    TWO_METHODS,
     Json,
     becomes,
     done,
@@ -79,7 +79,7 @@ def wait_for_archived(daemon: Daemon, segment: str) -> None:
     eventually(lambda: (server_status(daemon)["last_archived_wal"] or "") >= segment)
 
 
-@pytest.mark.parametrize("method", DIFFERENT_METHODS)
+@pytest.mark.parametrize("method", TWO_METHODS)
 @pytest.mark.parametrize("source", ["standby", "primary"])
 def test_with_primary_conninfo_the_backup_of_an_idle_standby_ends(
     pair: Pair,
@@ -101,7 +101,7 @@ def test_with_primary_conninfo_the_backup_of_an_idle_standby_ends(
     assert done(daemon)["backup_id"] > view["backup_id"]
 
 
-@pytest.mark.parametrize("method", DIFFERENT_METHODS)
+@pytest.mark.parametrize("method", TWO_METHODS)
 def test_without_it_the_backup_waits_until_the_primary_switches(
     pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
 ) -> None:
@@ -115,7 +115,7 @@ def test_without_it_the_backup_waits_until_the_primary_switches(
     becomes(daemon, "DONE", view["backup_id"])
 
 
-@pytest.mark.parametrize("method", DIFFERENT_METHODS)
+@pytest.mark.parametrize("method", TWO_METHODS)
 def test_a_standby_promoted_in_mid_copy_fails_the_backup_with_that_reason(
     pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
 ) -> None:
@@ -194,7 +194,7 @@ def test_the_restored_backup_of_a_standby_is_a_primary(
     copy.psql("INSERT INTO marker VALUES (43)")
 
 
-@pytest.mark.parametrize("method", DIFFERENT_METHODS)
+@pytest.mark.parametrize("method", TWO_METHODS)
 def test_a_standby_that_archives_for_itself_does_not_hang_on_an_idle_primary(
     pair: Pair, daemon_for: Callable[..., Daemon], by_method: Options, method: str
 ) -> None:
@@ -230,7 +230,7 @@ def test_a_primary_that_is_away_at_the_end_does_not_fail_a_whole_copy(
     becomes(daemon, "DONE", identifier, within=60)
 
 
-@pytest.mark.parametrize("method", DIFFERENT_METHODS)
+@pytest.mark.parametrize("method", TWO_METHODS)
 def test_a_standby_that_follows_a_promotion_in_mid_copy_fails_the_backup_with_that_reason(
     pair: Pair,
     daemon_for: Callable[..., Daemon],

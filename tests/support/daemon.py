@@ -23,6 +23,8 @@ from support.processes import Process, descendants, find_process, kill_all, mark
 PROGRAMS = Path(sys.executable).parent  # where pip put barmand and barmanctl
 MARK = "BARMAND_TEST_DAEMON"  # in the environment of the daemon and of all that it starts
 TIMEOUT = 30.0
+_COVERAGE = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
+"""barmanctl has tests of its own; to be measured would cost it five times its start."""
 
 Options = Mapping[str, object | None]
 
@@ -190,7 +192,7 @@ class Daemon:
             text=True,
             timeout=timeout,
             check=False,
-            env=self._environment(),
+            env={k: v for k, v in self._environment().items() if k not in _COVERAGE},
             cwd="/",
         )
         if check and done.returncode != 0:
