@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from _cluster import PORT, Cluster, quietly
+from _cluster import PORT, Cluster, quietly, spread
 
 Row = Callable[[], dict[str, float]]
 CP = "cp -a + sync -f"
@@ -35,48 +35,59 @@ def _timed(name: str, work: Callable[[], object]) -> dict[str, float]:
 
 # ------------------------------------------------------------------------------------ bare programs
 def bare_rows(cluster: Cluster) -> list[Row]:
-    copy = cluster.folder / "copy"
     base = [cluster.programs / "pg_basebackup", "-d", cluster.where, "-X", "none", "-c", "fast"]
 
     def bare(name: str, *commands: list[object]) -> Row:
         def row() -> dict[str, float]:
-            shutil.rmtree(copy, ignore_errors=True)
+            copy = _new_copy(cluster)
+            filled = [[copy if word is _COPY else word for word in each] for each in commands]
             os.sync()
-            return _timed(name, lambda: [quietly(*command) for command in commands])
+            return _timed(name, lambda: [quietly(*command) for command in filled])
 
         return row
 
-    sync = ["sync", "-f", copy]
-    rsync = ["rsync", "-a", "--whole-file", f"{cluster.data}/", copy]
+    sync = ["sync", "-f", _COPY]
+    rsync = ["rsync", "-a", "--whole-file", f"{cluster.data}/", _COPY]
     return [
-        bare(CP, ["cp", "-a", cluster.data, copy], sync),
+        bare(CP, ["cp", "-a", cluster.data, _COPY], sync),
         bare("rsync -a --whole-file + sync -f", rsync, sync),
-        bare("pg_basebackup -X none", [*base, "-D", copy]),
+        bare("pg_basebackup -X none", [*base, "-D", _COPY]),
     ]
+
+
+_COPY = object()
+"""Stands for where the copy goes."""
+
+
+def _new_copy(cluster: Cluster) -> Path:
+    """Where the next bare copy goes: nothing is there, nor of the last one anywhere."""
+    copies = spread(cluster.folder / "copies")
+    for copy in copies.iterdir():
+        shutil.rmtree(copy)
+    return copies / f"{time.time_ns()}"
 
 
 def bare_ssh_row(cluster: Cluster, ssh_command: str) -> Row:
     """Two processes, each with half of the bytes: the least that 2 jobs over this ssh can take."""
-    copy = cluster.folder / "copy"
     *shell, host = shlex.split(ssh_command)
 
-    def fetch(names: Path) -> subprocess.Popen[bytes]:
+    def fetch(names: Path, copy: Path) -> subprocess.Popen[bytes]:
         listed = ["--from0", f"--files-from={names}", "-e", shlex.join(shell)]
         source = f"{host}:{cluster.data}/"
         return subprocess.Popen(["rsync", "-a", "--whole-file", *listed, source, copy])
 
-    def work(lists: list[Path]) -> None:
-        for fetching in [fetch(names) for names in lists]:
+    def work(lists: list[Path], copy: Path) -> None:
+        for fetching in [fetch(names, copy) for names in lists]:
             if fetching.wait():
                 sys.exit("a bare rsync over ssh failed")
         quietly("sync", "-f", copy)
 
     def row() -> dict[str, float]:
-        shutil.rmtree(copy, ignore_errors=True)
+        copy = _new_copy(cluster)
         copy.mkdir()
         lists = _halves(cluster)
         os.sync()
-        return _timed(BARE_SSH, lambda: work(lists))
+        return _timed(BARE_SSH, lambda: work(lists, copy))
 
     return row
 
@@ -117,6 +128,8 @@ class Barmand:
 
     @contextmanager
     def running(self) -> Iterator["Barmand"]:
+        for server in self._servers:
+            spread(self.folder / "home" / server / "base")
         config = self.folder / "barmand.conf"
         config.write_text(self._ini())
         ready = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -224,7 +237,7 @@ def _barman(cluster: Cluster, method: str, ssh_command: str | None) -> list[obje
     command: list[object] = [find_barman(), "-c", config]
     if home.exists():
         return command
-    home.mkdir()
+    spread(home / "main/base")
     ssh = "" if ssh_command is None else f"ssh_command = {ssh_command}\n"
     config.write_text(
         f"[barman]\nbarman_user = {getpass.getuser()}\nbarman_home = {home}\n"
@@ -276,6 +289,7 @@ def _pgbackrest_row(cluster: Cluster, program: str, kind: str, packing: str) -> 
             "pg1-user=postgres\n"
         )
         quietly(*command, "--no-online", "stanza-create")
+        spread(home / "repo/backup/main")
 
     def row() -> dict[str, float]:
         os.sync()
