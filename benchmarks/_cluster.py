@@ -56,7 +56,7 @@ class Cluster:
 
     def keep_wal(self, *, kept: bool) -> None:
         """The copies are what is measured: WAL is thrown away but for Barman's first segment."""
-        command = f"cp %p {self.folder}/arrivals/%f" if kept else "/bin/true"
+        command = f"cp %p {self.folder}/arrivals/%f" if kept else "cp %p /dev/null"
         self.sql(f"ALTER SYSTEM SET archive_command = '{command}'")
         self.sql("SELECT pg_reload_conf()")
 
