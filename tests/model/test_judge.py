@@ -20,7 +20,7 @@ from barmand.model.wal import Segment
 NOW = datetime(2026, 5, 31, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 MB = 1024 * 1024
-thorough = settings(max_examples=200, deadline=None)
+thorough = settings(max_examples=150, deadline=None)
 
 
 def made(

@@ -15,7 +15,7 @@ from barmand.model.wal import SEGMENT_SIZES, Segment, runs_of
 
 NOW = datetime(2024, 5, 1, 2, 30, tzinfo=UTC)
 MB = 1024 * 1024
-thorough = settings(max_examples=500, deadline=None)
+thorough = settings(max_examples=300, deadline=None)
 
 
 def made(

@@ -121,7 +121,7 @@ hours = st.sampled_from(["*", "*/5", "3", "22", "1-4"])
 weekdays = st.sampled_from(["*", "1-5", "0"])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.tuples(fields, hours, weekdays).map(lambda f: f"{f[0]} {f[1]} * * {f[2]} zone=UTC"),
     st.datetimes(datetime(2024, 1, 1), datetime(2025, 1, 1)),  # noqa: DTZ001 - made aware below
@@ -181,7 +181,7 @@ def expected(schedule: CronSchedule, zone: ZoneInfo, after: datetime, hours: int
     return sorted(due for due in found if after < due <= after + hours * HOUR)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     st.sampled_from(sorted(CHANGES)),
     st.sampled_from(["*", "*/7", "0", "17", "30-45/5"]),
