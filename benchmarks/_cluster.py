@@ -149,7 +149,7 @@ def _await_greeting(port: int, log: Path) -> None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as connection:
             if connection.recv(4) == b"SSH-":
                 return
-        time.sleep(0.1)
+        time.sleep(0.1)  # in the foreground sshd tells nobody when it listens: ask again
     sys.exit(f"sshd does not answer: {log.read_text() if log.exists() else 'it left no log'}")
 
 

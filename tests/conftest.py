@@ -43,7 +43,7 @@ def _spread(folder: Path) -> None:
     """Have ext4 keep the folders in this one far from one another; other file systems need not.
 
     For minutes ext4 gives no inode again that was freed, and it looks at each such one near by for
-    each new file: what one test had removed cost the next one most of its time.
+    each new file: what one test had removed slowed the next one down.
     """
     subprocess.run(["chattr", "+T", folder], check=False, capture_output=True)
 

@@ -135,16 +135,20 @@ def test_a_stop_ends_it(tmp_path: Path) -> None:
     eventually(lambda: not is_alive(pid))
 
 
-def test_the_group_does_not_outlive_a_daemon_that_is_killed(tmp_path: Path) -> None:
-    """The kernel ends the shell with its parent, but not what the shell has started."""
-    pid = tmp_path / "pid"
+def process_that_runs(script: str) -> subprocess.Popen[bytes]:
+    """A process in the daemon's place, to be killed while it runs this hook."""
     code = (
         "from barmand.outside.hook_program import HookProgram\n"
         "from barmand.service.stopping import StopFlag\n"
-        f"HookProgram().run('sleep 1000 & echo $! > {pid}; wait', {{}}, timeout_seconds=1000,"
-        " stop=StopFlag())\n"
+        f"HookProgram().run({script!r}, {{}}, timeout_seconds=1000, stop=StopFlag())\n"
     )
-    child = subprocess.Popen([sys.executable, "-c", code])
+    return subprocess.Popen([sys.executable, "-c", code])
+
+
+def test_the_group_does_not_outlive_a_daemon_that_is_killed(tmp_path: Path) -> None:
+    """The kernel ends the shell with its parent, but not what the shell has started."""
+    pid = tmp_path / "pid"
+    child = process_that_runs(f"sleep 1000 & echo $! > {pid}; wait")
     eventually(lambda: pid.exists() and pid.read_text() and is_alive(pid))
     child.kill()
     child.wait()
@@ -157,13 +161,7 @@ def test_who_left_the_group_and_holds_the_output_does_not_outlive_the_daemon(
     """One that has let go of both stays, as it does when a run ends by itself."""
     pids = {name: tmp_path / name for name in ("holds", "free")}
     holds, free = (f"setsid sh -c 'echo $$ > {pid}; exec sleep 1000'" for pid in pids.values())
-    code = (
-        "from barmand.outside.hook_program import HookProgram\n"
-        "from barmand.service.stopping import StopFlag\n"
-        f"HookProgram().run({f'{holds} & {free} >/dev/null 2>&1 & wait'!r}, {{}},"
-        " timeout_seconds=1000, stop=StopFlag())\n"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code])
+    child = process_that_runs(f"{holds} & {free} >/dev/null 2>&1 & wait")
     for pid in pids.values():
         eventually(lambda pid=pid: pid.exists() and pid.read_text() and is_alive(pid))
     child.kill()
