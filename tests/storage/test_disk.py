@@ -14,10 +14,12 @@ def opened(path: Path, flags: int = os.O_RDONLY) -> int:
     return os.open(path, flags, 0o600)
 
 
-def poured(source: Path, target: Path) -> list[int]:
+def poured(source: Path, target: Path, step: int | None = None) -> list[int]:
     reading, writing = opened(source), opened(target, os.O_WRONLY | os.O_CREAT)
     try:
-        return list(disk.pour(reading, writing))
+        if step is None:
+            return list(disk.pour(reading, writing))
+        return list(disk.pour_living(reading, writing, source.stat().st_size, step))
     finally:
         os.close(reading)
         os.close(writing)
@@ -33,10 +35,9 @@ def test_holes_stay_holes_and_count_as_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "b").stat().st_blocks <= (tmp_path / "a").stat().st_blocks + 16
 
 
-def test_steps_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "_STEP_BYTES", 4096)
+def test_steps_are_bounded(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(os.urandom(10_000))
-    assert poured(tmp_path / "a", tmp_path / "b") == [4096, 4096, 1808]
+    assert poured(tmp_path / "a", tmp_path / "b", 4096) == [4096, 4096, 1808]
     assert (tmp_path / "b").read_bytes() == (tmp_path / "a").read_bytes()
 
 
@@ -107,9 +108,27 @@ def test_a_kernel_call_that_it_does_not_know_leads_to_the_look(tmp_path: Path) -
 
 
 def test_a_file_system_is_synced_or_the_refusal_told(tmp_path: Path) -> None:
-    disk.sync_file_system(tmp_path)
-    with pytest.raises(FileNotFoundError):
-        disk.sync_file_system(tmp_path / "missing")
+    with disk.held_open(tmp_path) as opened:
+        disk.sync_file_system(opened)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        disk.sync_file_system(opened)
+    with (
+        pytest.raises(StorageFailed, match=r"cannot sync .*missing"),
+        disk.held_open(tmp_path / "missing"),
+    ):
+        pass
+
+
+def test_writing_may_begin_at_once_where_the_file_can(tmp_path: Path) -> None:
+    file = opened(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    os.write(file, bytes(10_000))
+    disk.start_writing(file, 0, 10_000)
+    reading, writing = os.pipe()
+    disk.start_writing(writing, 0, 10)  # a pipe knows of no disk: nothing to begin
+    for each in (file, reading, writing):
+        os.close(each)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        disk.start_writing(file, 0, 10)
 
 
 def test_a_sync_that_fails_is_told(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -35,7 +35,7 @@ def crc(content: bytes) -> str:
 
 def page(block: int) -> bytes:
     head = struct.pack("<IIHHHHHHI", 0, 0x100, 0, 0, 24, 24, 8192, 8196, 0)
-    return sealed(head + bytes([block]) * (PAGE_BYTES - 24), block)
+    return sealed(head + bytes([block % 251]) * (PAGE_BYTES - 24), block)
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +228,61 @@ def test_a_bad_page_is_looked_at_only_so_often(source: Path, target: Path, pages
     writer = Writer(lambda _: None)
     LiveCopy(PAGES, writer, lambda _: None).copy(source, target, HEAP)
     assert writer.waits == live_copy.REREADS
+
+
+def test_a_hole_between_pages_moves_none_of_them(source: Path, target: Path, pages: bytes) -> None:
+    """What is behind it begins in the middle of a page for the file system, not for PostgreSQL."""
+    bad = pages[:PAGE_BYTES] + page(901)[:-1] + b"?"
+    with source.open("wb") as file:
+        file.write(pages[: 5 * PAGE_BYTES])
+        file.seek(900 * PAGE_BYTES + 4096)
+        file.write(page(900)[4096:] + bad[PAGE_BYTES:] + page(902))
+        file.seek(900 * PAGE_BYTES)
+        file.write(page(900)[:4096])
+    seen = copier(PAGES).copy(source, target, HEAP)
+    assert seen.bad_blocks == (901,)
+    assert (target.read_bytes(), seen.checksum) == (source.read_bytes(), crc(source.read_bytes()))
+    assert target.stat().st_blocks <= source.stat().st_blocks + 8
+
+
+def test_steps_that_end_within_a_page_move_none_of_them(
+    source: Path, target: Path, pages: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may copy fewer bytes than it was asked for."""
+    whole = os.copy_file_range
+    monkeypatch.setattr(os, "copy_file_range", lambda i, o, count: whole(i, o, min(count, 5000)))
+    content = bytearray(pages)
+    content[3 * PAGE_BYTES + 77] ^= 1
+    source.write_bytes(content)
+    seen = copier(PAGES).copy(source, target, HEAP)
+    assert (seen.bad_blocks, target.read_bytes()) == ((3,), content)
+    assert seen.checksum == crc(bytes(content))
+
+
+def test_a_small_file_can_be_left_to_others_to_judge(
+    source: Path, target: Path, tmp_path: Path, pages: bytes
+) -> None:
+    source.write_bytes(pages[:-1] + b"?")
+    seen = copier(PAGES).copy(source, target, HEAP, leaves_small=True)
+    assert (seen.unjudged, seen.bad_blocks) == (source.read_bytes(), ())
+    assert seen.checksum == crc(source.read_bytes())
+    assert copier(PAGES).copy(source, tmp_path / "3", None, leaves_small=True).unjudged == b""
+    assert copier(SUMS).copy(source, tmp_path / "4", HEAP, leaves_small=True).unjudged == b""
+    large = pages * (live_copy.SMALL_BYTES // len(pages) + 1)
+    source.write_bytes(large)
+    seen = copier(PAGES).copy(source, tmp_path / "5", HEAP, leaves_small=True)
+    assert seen.unjudged == b""
+    assert len(seen.bad_blocks) == len(large) // PAGE_BYTES - 6
+
+
+def test_a_copy_that_is_cut_off_behind_us_is_a_failure(source: Path, target: Path) -> None:
+    source.write_bytes(bytes(3 * PIECE_BYTES))
+
+    class Cutter(LiveCopy):
+        def _poured(self, pair: live_copy._Pair) -> Iterator[int]:
+            for count in super()._poured(pair):
+                os.truncate(target, 100)
+                yield count
+
+    with pytest.raises(StorageFailed, match="it is shorter than what was written to it"):
+        Cutter(SUMS, Flag(), lambda _: None).copy(source, target, HEAP)

@@ -14,6 +14,7 @@ import pytest
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
+from barmand.model.backup import Damage
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.storage import local_copy
 from barmand.storage.attempts import Attempts
@@ -24,6 +25,7 @@ from barmand.storage.local_copy import Crew, LocalCopy, Reference
 from barmand.storage.manifest import Algorithm, Manifest, read_checksums, writing
 from barmand.storage.pace import Pace, Paces
 from barmand.storage.survey import LARGE_BYTES, Survey, survey
+from storage.test_live_copy import crc, page
 from support.starving import Starved
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -260,6 +262,84 @@ def test_no_older_backup_changes_by_failures_retries_and_links(ground: Ground) -
     ground.copy("3", like="2", found=found)
     assert {name: ground.sums(name) for name in "12"} == before
     assert ground.file("3", "base/5/299").read_bytes() == b"299 changed"
+
+
+# ------------------------------------------------------------------------------------------ pages
+
+
+def lay_pages(ground: Ground, bad: dict[str, bytes]) -> None:
+    """Many small relations, whole but for those."""
+    for number in range(2000, 2600):
+        lay(ground.pgdata / f"base/5/{number}", page(0) + page(1))
+    for path, content in bad.items():
+        lay(ground.pgdata / path, content)
+
+
+def copy_pages(ground: Ground) -> tuple[list[Damage], dict[str, str]]:
+    found = ground.look("1")
+    with writing(ground.home("1") / "data", Algorithm.CRC32C) as manifest:
+        manifest.begin(150_000, "1")
+        copier = ground.copier("1", None, manifest)
+        copier.looks = Looks(1 << 40, Algorithm.CRC32C)
+        damages = copier.run(found, Crew(2))
+        manifest.end([])
+    assert sum(ground.heard) == found.bytes
+    return damages, sums_in(ground.home("1") / "data")
+
+
+def test_bad_pages_of_small_files_are_told_each_with_its_file(ground: Ground) -> None:
+    bad = page(1)[:-1] + b"?"
+    lay_pages(
+        ground,
+        {"base/5/2100": page(0) + bad, "base/5/2599": bad, "base/5/2300.2": page(0) * 3},
+    )
+    damages, sums = copy_pages(ground)
+    assert sorted(damages, key=lambda damage: damage.path) == [
+        Damage("base/5/2100", (1,)),
+        Damage("base/5/2300.2", (262_144, 262_145, 262_146)),
+        Damage("base/5/2599", (0,)),
+    ]
+    for name in ("2100", "2101", "2300.2", "2599", "9000"):
+        content = (ground.pgdata / "base/5" / name).read_bytes()
+        assert ground.file("1", f"base/5/{name}").read_bytes() == content
+        assert sums[f"base/5/{name}"] == crc(content)
+
+
+def test_a_small_file_caught_in_mid_write_is_copied_again(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is whole when its pages are judged; before, it lacked half a page."""
+    torn = "base/5/2100"
+    lay_pages(ground, {torn: page(0) + page(1)[:4096] + bytes(4096)})
+    judged = local_copy.Unjudged.judge
+
+    def finish(self: local_copy.Unjudged[object]) -> list[tuple[object, bool]]:
+        lay(ground.pgdata / torn, page(0) + page(1))
+        return judged(self)
+
+    monkeypatch.setattr(local_copy.Unjudged, "judge", finish)
+    damages, sums = copy_pages(ground)
+    assert damages == []
+    assert ground.file("1", torn).read_bytes() == page(0) + page(1)
+    assert sums[torn] == crc(page(0) + page(1))
+
+
+def test_a_small_file_dropped_before_its_pages_are_judged_is_left_out(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torn = "base/5/2100"
+    lay_pages(ground, {torn: page(0) + page(1)[:4096] + bytes(4096)})
+    judged = local_copy.Unjudged.judge
+
+    def drop(self: local_copy.Unjudged[object]) -> list[tuple[object, bool]]:
+        (ground.pgdata / torn).unlink(missing_ok=True)
+        return judged(self)
+
+    monkeypatch.setattr(local_copy.Unjudged, "judge", drop)
+    damages, sums = copy_pages(ground)
+    assert damages == []
+    assert not ground.file("1", torn).exists()
+    assert torn not in sums
 
 
 # --------------------------------------------------------------------------- what goes away, fails

@@ -37,6 +37,17 @@ def test_without_a_limit_nobody_waits() -> None:
     assert time.monotonic() - begun < 1
 
 
+def test_a_step_is_a_burst_of_whole_pages_at_most() -> None:
+    most = 8192 * KIB
+    assert Pace(None).piece(most) == most
+    assert Pace(1 << 40).piece(most) == most
+    assert Pace(1000 * KIB).piece(most) == 248 * KIB
+    assert Pace(1).piece(most) == 8 * KIB
+    paces = Paces(Pace(4000 * KIB), {"pg_tblspc/1/": Pace(100 * KIB)})
+    assert paces.piece("pg_tblspc/1/", most) == 24 * KIB
+    assert paces.piece("", most) == 1000 * KIB
+
+
 def test_a_pause_is_not_made_up_for_by_a_rush() -> None:
     pace, stop = Pace(100 * KIB), Flag()
     pace.take(KIB, stop)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from barmand.model.pgdata import RelationFile
-from barmand.storage.pages import _BASES, PAGE_BYTES, judge
+from barmand.storage.pages import _BASES, PAGE_BYTES, judge, judge_each
 from support.postgres import Cluster
 
 BASES = [int(base) for base in _BASES]
@@ -138,3 +138,20 @@ def test_a_page_that_says_it_was_written_after_the_backup_is_wrong() -> None:
     assert judge(page, 0, 1 << 32) == []
     assert judge(page, 0, 1 << 32, 10 << 32) == []
     assert judge(page, 0, 1 << 32, 2 << 32) == [0]
+
+
+def test_many_files_are_judged_at_once_as_each_alone(page: bytes) -> None:
+    bad = page[:-1] + b"?"
+    far = 131_072
+    several = [
+        (page + bad, 0),
+        (b"", 7),
+        (sealed(page, far) + sealed(page, far + 1)[:-1] + b"?" + page[:100], far),
+        (page[:500], 0),
+        (sealed(page, 3), 3),
+        (bad + bytes(PAGE_BYTES) + bad, 9),
+    ]
+    alone = [judge(data, first, NO_LIMIT) for data, first in several]
+    assert judge_each(several, NO_LIMIT) == alone == [[1], [], [1], [], [], [0, 2]]
+    assert judge_each([], NO_LIMIT) == []
+    assert judge_each([(b"", 0), (page[:9], 1)], NO_LIMIT) == [[], []]

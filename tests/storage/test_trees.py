@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 
 from barmand.model.errors import Stopped, StorageFailed
-from barmand.storage import trees
+from barmand.storage import disk, trees
 
 
 class After:
@@ -147,8 +147,21 @@ def test_a_tree_is_synced_either_way(
 ) -> None:
     monkeypatch.setattr(trees, "_SYNC_AS_A_WHOLE", as_a_whole)
     trees.sync_tree(tree)
+    with disk.held_open(tree) as since:
+        trees.sync_tree(tree, since)
     with pytest.raises(StorageFailed, match="missing: No such file"):
         trees.sync_tree(tree / "missing")
+
+
+def test_a_tree_is_synced_by_what_was_open_before_it_was_written(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only that descriptor tells of a write that failed, and of which another one's syncfs knew."""
+    synced: list[int] = []
+    monkeypatch.setattr(trees, "sync_file_system", synced.append)
+    with disk.held_open(tree) as since:
+        trees.sync_tree(tree, since)
+        assert synced == [since]
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,14 @@ from barmand.operations.ports import (
     Stop,
 )
 from barmand.operations.retrying import with_retries
-from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size, write_whole
+from barmand.storage.durable import (
+    held_open,
+    make_directory,
+    remove_tree,
+    sync_tree,
+    tree_size,
+    write_whole,
+)
 from barmand.storage.layout import Layout
 from barmand.storage.manifest import Algorithm, Manifest, WalRange, writing
 from barmand.storage.pace import EitherStop
@@ -90,6 +97,14 @@ class ByFiles:
         # A copy without the session that held PostgreSQL's backup mode is of no use.
         remove_tree(home, stop)
         make_directory(home)
+        with held_open(home) as since:
+            return self._copied(backup, order, since, stop, report)
+
+    def _copied(
+        self, backup: Backup, order: Order, since: int, stop: Stop, report: Report
+    ) -> Copied:
+        """`since` is the backup's folder, held open."""
+        home = self.layout.backup(backup.id)
         begin_time, begun = self.now(), self.monotonic()
         report(Phase.CHECKPOINT, None, None)
         held = self.held.begun(
@@ -113,7 +128,7 @@ class ByFiles:
                     [WalRange(timeline=start.timeline, start_lsn=start.lsn, end_lsn=ended.lsn)]
                 )
         report(Phase.SYNCING, None, None)
-        sync_tree(home)
+        sync_tree(home, since)
         size, deduplicated_size = tree_size(home)
         return Copied(
             timeline=start.timeline,

@@ -19,7 +19,13 @@ from barmand.operations.new_tablespaces import demand_known
 from barmand.operations.ports import Clock, CopyTool, Readiness, Report, Seconds, Stop
 from barmand.operations.retrying import with_retries
 from barmand.storage.base_backup import read_label, read_manifest_tail, tablespaces_in
-from barmand.storage.durable import make_directory, remove_tree, sync_tree, tree_size
+from barmand.storage.durable import (
+    held_open,
+    make_directory,
+    remove_tree,
+    sync_tree,
+    tree_size,
+)
 from barmand.storage.layout import Layout
 from barmand.storage.packed import BASE, archive_in
 from barmand.storage.promises import finish_manifest
@@ -64,10 +70,17 @@ class ByPgBasebackup:
 
     def _attempt(self, backup: Backup, order: Order, stop: Stop, report: Report) -> Copied:
         home = self.layout.backup(backup.id)
-        data = self.layout.data(backup.id)
         # pg_basebackup starts from nothing: what an attempt before this one left is of no use.
         remove_tree(home, stop)
         make_directory(home)
+        with held_open(home) as since:
+            return self._copied(backup, order, since, stop, report)
+
+    def _copied(
+        self, backup: Backup, order: Order, since: int, stop: Stop, report: Report
+    ) -> Copied:
+        """`since` is the backup's folder, held open."""
+        home, data = self.layout.backup(backup.id), self.layout.data(backup.id)
         begin_time, begun = self.now(), self.monotonic()
         report(Phase.CHECKPOINT, None, None)
         told = self.tool.copy(
@@ -86,7 +99,7 @@ class ByPgBasebackup:
         label = self._label(data)
         start, end_lsn = start_of(label), _end_lsn(read_manifest_tail(data), told.end_point)
         report(Phase.SYNCING, None, None)
-        sync_tree(home)
+        sync_tree(home, since)
         size, deduplicated_size = tree_size(home)
         return Copied(
             timeline=start.timeline,

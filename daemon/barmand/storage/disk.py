@@ -19,6 +19,11 @@ _CANNOT_NOREPLACE = frozenset({errno.ENOSYS, errno.EINVAL})
 _CANNOT_RANGE = frozenset({errno.EXDEV, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 _STEP_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 1024 * 1024
+_SMALL_BYTES = 1024 * 1024
+_BLOCK_BYTES = 512
+"""What st_blocks counts in, whatever the file system's own blocks are."""
+_SYNC_FILE_RANGE_WRITE = 2
+_CANNOT_START = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ESPIPE})
 
 _HINTS = {
     errno.ENOSPC: "Free space on that file system, or make it larger.",
@@ -57,10 +62,10 @@ def heed(stop: Stop | None, deed: str, path: Path) -> None:
 
 
 @contextmanager
-def open_regular(path: Path) -> Iterator[int]:
-    """No symlink is followed, and a pipe under a WAL file's name does not hold us for ever."""
+def open_regular(path: Path, *, follows: bool = False) -> Iterator[int]:
+    """No symlink is followed, unless wanted; a pipe under its name does not hold us for ever."""
     with at_the_disk("read", path):
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follows else os.O_NOFOLLOW))
     try:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise StorageFailed(f"cannot read {path}: it is not a regular file")
@@ -94,13 +99,39 @@ def sync_open(file: int, path: Path) -> None:
     os.fsync(file)
 
 
-def sync_file_system(directory: Path) -> None:
-    """All of the file system that holds `directory`; errors of earlier writes are told (5.8)."""
-    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def start_writing(file: int, offset: int, count: int) -> None:
+    """Let the kernel begin to write these bytes to disk, and go on. Nothing is durable by this.
+
+    Raises OSError; where the file system knows no such thing, nothing happens.
+    """
     try:
-        _demand(_LIBC.syncfs(opened))
+        _demand(
+            _LIBC.sync_file_range(
+                *(file, ctypes.c_int64(offset), ctypes.c_int64(count), _SYNC_FILE_RANGE_WRITE)
+            )
+        )
+    except OSError as error:
+        if error.errno not in _CANNOT_START:
+            raise
+
+
+@contextmanager
+def held_open(directory: Path) -> Iterator[int]:
+    """A directory, opened: `sync_file_system` by it tells what failed to be written since now.
+
+    Opened only later it may not tell what another one's syncfs was told before.
+    """
+    with at_the_disk("sync", directory):
+        opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield opened
     finally:
         os.close(opened)
+
+
+def sync_file_system(opened: int) -> None:
+    """All of the file system that holds this open directory; errors of writes are told (5.8)."""
+    _demand(_LIBC.syncfs(opened))
 
 
 def rename_new(source: Path, destination: Path) -> None:
@@ -144,20 +175,25 @@ def pour(source: int, target: int) -> Iterator[int]:
         raise OSError(errno.EIO, "the original changed its size while it was copied")
 
 
-def pour_living(source: int, target: int, size: int) -> Iterator[int]:
-    """As `pour`, for a file that may change: its first `size` bytes, fewer if it shrinks."""
-    done = 0
+def pour_living(source: int, target: int, size: int, step: int = _STEP_BYTES) -> Iterator[int]:
+    """As `pour`, for a file that may change: its first `size` bytes, fewer if it shrinks.
+
+    At most `step` bytes come at once, but for what is a hole. Both files are at their beginning.
+    """
+    done = position = 0
     for begin, end in _extents(source, size):
-        os.lseek(source, begin, os.SEEK_SET)
-        os.lseek(target, begin, os.SEEK_SET)
-        position = begin
+        if begin != position:
+            os.lseek(target, begin, os.SEEK_SET)
+            position = begin
         while position < end:
-            count = _pour_step(source, target, min(_STEP_BYTES, end - position))
+            count = _pour_step(source, target, min(step, end - position))
             if not count:
                 break
             position += count
             yield position - done
             done = position
+    if done == size:
+        return
     whole = min(size, os.fstat(source).st_size)
     if whole > done:
         os.ftruncate(target, whole)
@@ -165,7 +201,13 @@ def pour_living(source: int, target: int, size: int) -> Iterator[int]:
 
 
 def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts of the file that are not holes."""
+    """The parts of the file that are not holes; the file is at the beginning of each as it comes.
+
+    A small file that has blocks for all its bytes has no hole worth two more calls.
+    """
+    if 0 < size <= _SMALL_BYTES and os.fstat(file).st_blocks * _BLOCK_BYTES >= size:
+        yield 0, size
+        return
     end = 0
     while end < size:
         try:
@@ -175,6 +217,7 @@ def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
                 raise
             return  # only a hole is left
         end = min(size, os.lseek(file, begin, os.SEEK_HOLE))
+        os.lseek(file, begin, os.SEEK_SET)
         yield begin, end
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from barmand.storage.disk import (
     Stop,
     at_the_disk,
+    held_open,
     open_regular,
     pour,
     rename_new,
@@ -26,6 +27,7 @@ __all__ = [
     "Stop",
     "copy_tree",
     "copy_whole",
+    "held_open",
     "make_directory",
     "move_whole",
     "remove_file",

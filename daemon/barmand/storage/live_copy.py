@@ -1,22 +1,26 @@
 """Copy one file that PostgreSQL may be writing, and look at its pages on the way.
 
-The size that counts is the one at the beginning: what is written behind it is in the WAL. Without
-a check the kernel copies; with one the bytes pass through a buffer once, and everything that wants
-to see them sees them there.
+The size that counts is the one at the beginning: what is written behind it is in the WAL. The
+kernel copies, a piece at a time; what wants to see the bytes sees those that arrived, which are in
+the page cache still. Written from a buffer of ours they would cost more: the kernel's own copy is
+of small folios, and large ones have to be found.
 """
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.pgdata import RelationFile
-from barmand.storage.disk import at_the_disk, heed, open_regular, pour_living
+from barmand.storage.disk import at_the_disk, heed, open_regular, pour_living, start_writing
 from barmand.storage.manifest import Algorithm, digest
 from barmand.storage.pace import Stop
 from barmand.storage.pages import PAGE_BYTES, judge
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 8 * 1024 * 1024
+SMALL_BYTES = 1024 * 1024
+"""Files up to this size may have their pages judged later, together with others'."""
 REREADS = 5
 REREAD_SECONDS = 0.02
 """Before each: whoever writes the page may have lost the processor in the middle of it."""
@@ -36,42 +40,71 @@ class Looks:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A file's copy: its bytes, its checksum in hex, the blocks of its relation that are bad."""
+    """A file's copy: its bytes, its checksum in hex, the blocks of its relation that are bad.
+
+    `unjudged` are pages that were left to be judged by somebody else.
+    """
 
     size: int
     changed_ns: int
     checksum: str | None
     bad_blocks: tuple[int, ...]
+    unjudged: bytes = b""
 
 
 class LiveCopy:
-    """One thread's copier. `pace` is told the bytes of each step, and may wait."""
+    """One thread's copier. `pace` is told the bytes of each step, and may wait.
 
-    def __init__(self, looks: Looks, stop: Stop, pace: Callable[[int], None]) -> None:
+    `piece_bytes`, whole pages, is what a step has at most.
+    """
+
+    def __init__(
+        self,
+        looks: Looks,
+        stop: Stop,
+        pace: Callable[[int], None],
+        piece_bytes: int = PIECE_BYTES,
+    ) -> None:
         self._looks = looks
         self._stop = stop
         self._pace = pace
+        self._piece_bytes = piece_bytes
 
-    def copy(self, source: Path, target: Path, relation: RelationFile | None) -> Seen:
+    def copy(
+        self,
+        source: Path,
+        target: Path,
+        relation: RelationFile | None,
+        *,
+        leaves_small: bool = False,
+    ) -> Seen:
         """`target` is a new file, never an old one written again: that may share its inode.
 
-        Raises StorageFailed (FileNotFoundError is its cause when the file vanished), Stopped.
+        With `leaves_small` the pages of a small file come back unjudged: if any is wrong then, the
+        file is to be copied again, and judged here. Raises StorageFailed (FileNotFoundError is its
+        cause when the file vanished), Stopped.
         """
         # A link in a cluster is followed: its postgresql.conf may be one.
-        with open_regular(source.resolve() if source.is_symlink() else source) as original:
+        with open_regular(source, follows=True) as original, at_the_disk("write", target):
             facts = os.fstat(original)
-            with at_the_disk("write", target), target.open("xb") as file:
-                if self._looks.sees_bytes:
-                    seen = self._through_buffer(original, file.fileno(), facts, relation)
+            copy = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                pair = _Pair(source, original, copy, facts, relation)
+                if not self._looks.sees_bytes:
+                    seen = self._copy_unseen(pair)
+                elif facts.st_size <= SMALL_BYTES and (leaves_small or relation is None):
+                    seen = self._copy_small(pair)
                 else:
-                    seen = self._through_kernel(original, file.fileno(), facts)
-                os.fchmod(file.fileno(), facts.st_mode & 0o7777)
-                os.utime(file.fileno(), ns=(facts.st_atime_ns, facts.st_mtime_ns))
+                    seen = self._copy_seen(pair)
+                os.fchmod(copy, facts.st_mode & 0o7777)
+                os.utime(copy, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+            finally:
+                os.close(copy)
         return seen
 
     def look(self, path: Path, relation: RelationFile | None) -> Seen:
         """As `copy`, at a file that is ours already: read once, nothing written."""
-        total = digest(self._looks.algorithm) if self._looks.algorithm else None
+        sums = digest(self._looks.algorithm) if self._looks.algorithm else None
         start = self._looks.start_lsn
         bad: list[int] = []
         done = 0
@@ -81,46 +114,67 @@ class LiveCopy:
                 if relation is not None and start is not None:
                     first = relation.first_block + done // PAGE_BYTES
                     bad += [first + index for index in judge(piece, first, start)]
-                if total is not None:
-                    total.update(piece)
+                if sums is not None:
+                    sums.update(piece)
                 done += len(piece)
                 heed(self._stop, "reading", path)
-        return Seen(done, facts.st_mtime_ns, total.hex() if total else None, tuple(bad))
+        return Seen(done, facts.st_mtime_ns, sums.hex() if sums else None, tuple(bad))
 
-    def _through_kernel(self, original: int, target: int, facts: os.stat_result) -> Seen:
-        size = 0
-        for count in pour_living(original, target, facts.st_size):
-            size += count
-            self._pace(count)
-            heed(self._stop, "copying", Path())
-        return Seen(size, facts.st_mtime_ns, None, ())
+    def _copy_unseen(self, pair: "_Pair") -> Seen:
+        return Seen(sum(self._poured(pair)), pair.facts.st_mtime_ns, None, ())
 
-    def _through_buffer(
-        self, original: int, target: int, facts: os.stat_result, relation: RelationFile | None
-    ) -> Seen:
-        total = digest(self._looks.algorithm) if self._looks.algorithm else None
+    def _copy_small(self, pair: "_Pair") -> Seen:
+        size = sum(self._poured(pair))
+        content = _read(pair.copy, 0, size)
+        checksum = None
+        if self._looks.algorithm is not None:
+            sums = digest(self._looks.algorithm)
+            sums.update(content)
+            checksum = sums.hex()
+        has_pages = pair.relation is not None and self._looks.start_lsn is not None
+        return Seen(size, pair.facts.st_mtime_ns, checksum, (), content if has_pages else b"")
+
+    def _copy_seen(self, pair: "_Pair") -> Seen:
+        sums = digest(self._looks.algorithm) if self._looks.algorithm else None
         bad: list[int] = []
-        done = 0
-        while done < facts.st_size:
-            piece = _read(original, done, min(PIECE_BYTES, facts.st_size - done))
-            if not piece:
-                break
-            if relation is not None and self._looks.start_lsn is not None:
-                first = relation.first_block + done // PAGE_BYTES
-                piece, worse = self._mended(original, piece, done, first)
-                bad += worse
-            os.pwrite(target, piece, done)
-            if total is not None:
-                total.update(piece)
-            done += len(piece)
-            self._pace(len(piece))
-            heed(self._stop, "copying", Path())
-        return Seen(done, facts.st_mtime_ns, total.hex() if total else None, tuple(bad))
+        done = here = 0
+
+        def see(end: int) -> None:
+            nonlocal done
+            for piece in _pieces(pair.copy, done, end, self._piece_bytes):
+                arrived = piece
+                if pair.relation is not None and self._looks.start_lsn is not None:
+                    first = pair.relation.first_block + done // PAGE_BYTES
+                    arrived, worse = self._mended(pair, piece, done, first)
+                    bad.extend(worse)
+                if sums is not None:
+                    sums.update(arrived)
+                done += len(piece)
+
+        for count in self._poured(pair):
+            here += count
+            see(here - here % PAGE_BYTES)
+        see(here)
+        checksum = sums.hex() if sums else None
+        return Seen(done, pair.facts.st_mtime_ns, checksum, tuple(bad))
+
+    def _poured(self, pair: "_Pair") -> Iterator[int]:
+        """The bytes of each step, when they are here and on their way to the disk."""
+        done, size = 0, pair.facts.st_size
+        for count in pour_living(pair.original, pair.copy, size, self._piece_bytes):
+            if size > SMALL_BYTES:
+                start_writing(pair.copy, done, count)
+            yield count
+            done += count
+            self._pace(count)
+            heed(self._stop, "copying", pair.source)
 
     def _mended(
-        self, original: int, piece: bytes, offset: int, first: int
+        self, pair: "_Pair", piece: bytes, offset: int, first: int
     ) -> tuple[bytes, list[int]]:
-        """Pages that were wrong, read again; and the blocks that stay wrong however often."""
+        """Pages that were wrong, read again and written to the copy; and the blocks that stay
+        wrong however often.
+        """
         start = self._looks.start_lsn or 0
         wrong = judge(piece, first, start)
         if not wrong:
@@ -130,14 +184,36 @@ class LiveCopy:
             self._stop.wait(REREAD_SECONDS)
             for index in tuple(wrong):
                 begin = index * PAGE_BYTES
-                page = os.pread(original, PAGE_BYTES, offset + begin)
+                page = os.pread(pair.original, PAGE_BYTES, offset + begin)
                 # A page that is short now was cut off with its relation: the WAL tells that.
                 if len(page) < PAGE_BYTES or not judge(page, first + index, start):
                     mended[begin : begin + len(page)] = page
+                    os.pwrite(pair.copy, page, offset + begin)
                     wrong.remove(index)
             if not wrong:
                 break
         return bytes(mended), [first + index for index in wrong]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A file and its copy, both open."""
+
+    source: Path
+    original: int
+    copy: int
+    facts: os.stat_result
+    relation: RelationFile | None
+
+
+def _pieces(file: int, begin: int, end: int, most: int) -> Iterator[bytes]:
+    """What is between there and there, a hole as zeros, at most so much at a time."""
+    while begin < end:
+        piece = _read(file, begin, min(most, end - begin))
+        if not piece:
+            raise OSError(errno.EIO, "it is shorter than what was written to it")
+        yield piece
+        begin += len(piece)
 
 
 def _read(file: int, offset: int, count: int) -> bytes:

@@ -23,10 +23,11 @@ from barmand.storage.attempts import Attempts
 from barmand.storage.batch_queue import BatchQueue
 from barmand.storage.checksums import Checksums
 from barmand.storage.disk import at_the_disk, heed
-from barmand.storage.live_copy import LiveCopy, Looks, Seen
+from barmand.storage.live_copy import PIECE_BYTES, LiveCopy, Looks, Seen
 from barmand.storage.manifest import Manifest
 from barmand.storage.pace import EitherStop, Paces, Starts, Stop
 from barmand.storage.survey import Batch, Survey
+from barmand.storage.unjudged import Unjudged
 
 log = structlog.get_logger()
 
@@ -74,9 +75,9 @@ class Meter:
     _told: int = 0
     _done: int = 0
 
-    def begin(self) -> None:
-        """Another file."""
-        self._told = self._done = 0
+    def begin(self, told: int = 0) -> None:
+        """Another file, of which so many bytes were told already."""
+        self._told, self._done = told, 0
 
     def again(self) -> None:
         """The same file, from its beginning."""
@@ -87,6 +88,25 @@ class Meter:
         if self._done > self._told:
             more, self._told = self._done - self._told, self._done
             self.tell(more)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file of a batch: where it is, where its copy goes, its path in the data directory."""
+
+    batch: Batch
+    source: Path
+    target: Path
+    shown: str
+    relation: RelationFile | None
+
+    @staticmethod
+    def of(batch: Batch, name: str) -> "Item":
+        path = f"{batch.folder}/{name}" if batch.folder else name
+        tree = batch.tree
+        shown = tree.prefix + path
+        relation = RelationFile.of(shown, BLOCKS_A_SEGMENT)
+        return Item(batch, tree.source / path, tree.target / path, shown, relation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +160,22 @@ class LocalCopy:
             return []  # the others do it all
         log.info("copy worker starts", worker=number)
         damages: list[Damage] = []
+        unjudged = Unjudged[tuple[Item, Seen]](self.looks.start_lsn or 0)
         try:
             for batch in queue.batches():
                 worker = self._worker(batch.tree.prefix, end)
                 for name in batch.names:
                     heed(end, "copying", batch.tree.source)
-                    damage = self._take(worker, batch, name)
-                    if damage is not None:
-                        damages.append(damage)
+                    item = Item.of(batch, name)
+                    worker.meter.begin()
+                    seen = self._take(worker, item, leaves_small=True)
+                    if seen is not None and seen.unjudged and item.relation is not None:
+                        unjudged.add((item, seen), seen.unjudged, item.relation.first_block)
+                    elif seen is not None:
+                        damages += self._told(item, seen)
+                    if unjudged.is_enough:
+                        damages += self._settle(unjudged, end)
+            damages += self._settle(unjudged, end)
         except BaseException:
             end.other.set()
             raise
@@ -160,34 +188,59 @@ class LocalCopy:
             meter.add(count)
             self.paces.take(prefix, count, end)
 
-        return Worker(LiveCopy(self.looks, end, took), meter, replace(self.attempts, stop=end))
+        piece = self.paces.piece(prefix, PIECE_BYTES)
+        copier = LiveCopy(self.looks, end, took, piece)
+        return Worker(copier, meter, replace(self.attempts, stop=end))
 
-    def _take(self, worker: Worker, batch: Batch, name: str) -> Damage | None:
-        path = f"{batch.folder}/{name}" if batch.folder else name
-        source, target = batch.tree.source / path, batch.tree.target / path
-        shown = batch.tree.prefix + path
-        worker.meter.begin()
+    def _settle(self, unjudged: Unjudged[tuple[Item, Seen]], end: Stop) -> list[Damage]:
+        """Judge what waits. A file with a wrong page is copied once more, and looked at closely."""
+        damages: list[Damage] = []
+        for (item, seen), is_whole in unjudged.judge():
+            judged: Seen | None = seen
+            if not is_whole:
+                worker = self._worker(item.batch.tree.prefix, end)
+                worker.meter.begin(told=seen.size)
+                judged = self._take(worker, item, leaves_small=False)
+            if judged is not None:
+                damages += self._told(item, judged)
+        return damages
+
+    def _told(self, item: Item, seen: Seen) -> list[Damage]:
+        if self.manifest is not None and seen.checksum is not None:
+            self.manifest.add(item.shown, seen.size, seen.changed_ns, seen.checksum)
+        return [Damage(item.shown, seen.bad_blocks)] if seen.bad_blocks else []
+
+    def _take(self, worker: Worker, item: Item, *, leaves_small: bool) -> Seen | None:
+        """None when PostgreSQL has dropped it."""
+        bring = partial(self._bring, worker, item, leaves_small)
         try:
-            seen = worker.attempts.run(partial(self._bring, worker, source, target, shown))
+            return worker.attempts.run(bring)
         except StorageFailed as error:
-            if _is_gone(source, error) and may_vanish(shown):
-                target.unlink(missing_ok=True)
+            if _is_gone(item.source, error) and may_vanish(item.shown):
+                item.target.unlink(missing_ok=True)
                 return None
             raise
-        if self.manifest is not None and seen.checksum is not None:
-            self.manifest.add(shown, seen.size, seen.changed_ns, seen.checksum)
-        return Damage(shown, seen.bad_blocks) if seen.bad_blocks else None
 
-    def _bring(self, worker: Worker, source: Path, target: Path, shown: str) -> Seen:
+    def _bring(self, worker: Worker, item: Item, leaves_small: bool) -> Seen:
         """Linked or copied. What an attempt before left goes first: it may be a link by now."""
         worker.meter.again()
-        with at_the_disk("remove", target):
-            target.unlink(missing_ok=True)
-        linked = self._link(source, target, shown)
+        try:
+            return self._brought(worker, item, leaves_small=leaves_small)
+        except StorageFailed as error:
+            if not isinstance(error.__cause__, FileExistsError):
+                raise
+        with at_the_disk("remove", item.target):
+            item.target.unlink()
+        return self._brought(worker, item, leaves_small=leaves_small)
+
+    def _brought(self, worker: Worker, item: Item, *, leaves_small: bool) -> Seen:
+        linked = self._link(item.source, item.target, item.shown)
         if linked is not None:
             worker.meter.add(linked.size)
             return linked
-        return worker.copier.copy(source, target, RelationFile.of(shown, BLOCKS_A_SEGMENT))
+        return worker.copier.copy(
+            item.source, item.target, item.relation, leaves_small=leaves_small
+        )
 
     def _link(self, source: Path, target: Path, shown: str) -> Seen | None:
         """Link `target` to the reference's file, if that is the same; None if it must be copied."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 BURST_SECONDS = 0.25
 TICK_SECONDS = 0.25
+_PAGE_BYTES = 8192
 
 
 class Stop(Protocol):
@@ -50,6 +51,13 @@ class Pace:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _due: float = 0.0
 
+    def piece(self, most: int) -> int:
+        """What to copy in one step, whole pages: so little that the limit holds each second."""
+        if self.bytes_per_second is None:
+            return most
+        in_a_burst = int(self.bytes_per_second * BURST_SECONDS)
+        return max(_PAGE_BYTES, min(most, in_a_burst - in_a_burst % _PAGE_BYTES))
+
     def take(self, count: int, stop: Stop) -> None:
         """Account for `count` bytes just copied; returns when more may follow, or at a stop."""
         if self.bytes_per_second is None:
@@ -68,6 +76,10 @@ class Paces:
 
     whole: Pace
     spaces: Mapping[str, Pace] = field(default_factory=dict)
+
+    def piece(self, prefix: str, most: int) -> int:
+        space = self.spaces.get(prefix)
+        return self.whole.piece(most if space is None else space.piece(most))
 
     def take(self, prefix: str, count: int, stop: Stop) -> None:
         space = self.spaces.get(prefix)

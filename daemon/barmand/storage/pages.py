@@ -4,6 +4,8 @@ Source: PostgreSQL's storage/checksum_impl.h (an FNV-1a of 32 parallel sums) and
 page's header: LSN in bytes 0 to 7, checksum in 8 and 9, `pd_upper` in 14 and 15).
 """
 
+from collections.abc import Sequence
+
 from numpy.typing import NDArray
 
 from barmand.storage.vectors import np
@@ -39,12 +41,42 @@ def judge(
     makes it whole, torn or not. Not so where its LSN is behind `end_lsn`, the end of the backup.
     """
     count = len(data) // PAGE_BYTES
-    if not count:
-        return []
+    return _wrong(data, _numbers(first_block, count), start_lsn, end_lsn) if count else []
+
+
+def judge_each(several: Sequence[tuple[bytes, int]], start_lsn: int) -> list[list[int]]:
+    """As `judge`, for the pages of many small files at once: each file's data and first block.
+
+    numpy takes nearly as long for one page as for twenty.
+    """
+    counts = [len(data) // PAGE_BYTES for data, _ in several]
+    if not sum(counts):
+        return [[] for _ in several]
+    cut = [data[: count * PAGE_BYTES] for (data, _), count in zip(several, counts, strict=True)]
+    blocks = [_numbers(first, count) for (_, first), count in zip(several, counts, strict=True)]
+    wrong = _wrong(b"".join(cut), np.concatenate(blocks), start_lsn, None)
+    begin = 0
+    found: list[list[int]] = []
+    for count in counts:
+        found.append([index - begin for index in wrong if begin <= index < begin + count])
+        begin += count
+    return found
+
+
+def _numbers(first_block: int, count: int) -> NDArray[np.uint32]:
+    return np.arange(first_block, first_block + count, dtype=np.uint64).astype(np.uint32)
+
+
+def _wrong(
+    data: bytes | bytearray | memoryview,
+    blocks: NDArray[np.uint32],
+    start_lsn: int,
+    end_lsn: int | None,
+) -> list[int]:
+    count = len(blocks)
     words = np.frombuffer(data, dtype="<u4", count=count * PAGE_BYTES // 4).reshape(count, -1)
     halves = np.frombuffer(data, dtype="<u2", count=count * PAGE_BYTES // 2).reshape(count, -1)
     stored, upper = halves[:, 4], halves[:, 7]
-    blocks = np.arange(first_block, first_block + count, dtype=np.uint64).astype(np.uint32)
     wrong = (_checksums(words, blocks) != stored) & (upper != 0)
     if not wrong.any():
         return []

@@ -10,6 +10,7 @@ from barmand.storage.disk import (
     Stop,
     at_the_disk,
     heed,
+    held_open,
     open_regular,
     pour,
     sync_directory,
@@ -29,10 +30,13 @@ def _syncfs_tells_errors(release: str) -> bool:
 _SYNC_AS_A_WHOLE = _syncfs_tells_errors(os.uname().release)
 
 
-def sync_tree(path: Path) -> None:
-    """All below `path` is on disk: one syncfs for each file system, else an fsync for each file."""
+def sync_tree(path: Path, since: int | None = None) -> None:
+    """All below `path` is on disk: one syncfs for each file system, else an fsync for each file.
+
+    `since` is `path`, held open from before anything was written: no failure since then is missed.
+    """
     if _SYNC_AS_A_WHOLE:
-        _sync_file_systems(path)
+        _sync_file_systems(path, since)
     else:
         _sync_each(path)
 
@@ -142,11 +146,15 @@ def _open_up(directory: Path) -> None:
         directory.chmod(stat.S_IRWXU)
 
 
-def _sync_file_systems(path: Path) -> None:
+def _sync_file_systems(path: Path, since: int | None) -> None:
     with at_the_disk("sync", path):
         one_of_each = {folder.stat().st_dev: folder for folder in _folders(path)}
+        if since is not None:
+            one_of_each.pop(os.fstat(since).st_dev, None)
+            sync_file_system(since)
         for folder in one_of_each.values():
-            sync_file_system(folder)
+            with held_open(folder) as opened:
+                sync_file_system(opened)
 
 
 def _sync_each(path: Path) -> None:
