@@ -32,6 +32,18 @@ def test_one_worker_stays_at_a_limited_tablespace_and_the_others_copy_the_rest()
     assert taken(queue, 2) == ["s1", "d1", "s2", "d2", "s3"]
 
 
+def test_while_others_are_at_large_files_one_worker_is_at_the_small_ones() -> None:
+    found = [
+        *batches("d1", "d2", "d3"),
+        Batch(DATA, "", b"d4\0x", 1),
+        Batch(DATA, "", b"d5\0x", 1),
+        Batch(DATA, "", b"d6\0x", 1),
+    ]
+    assert taken(BatchQueue(found, ()), 1) == ["d1", "d2", "d3", "d4", "d5", "d6"]
+    assert taken(BatchQueue(found, ()), 2) == ["d1", "d6", "d2", "d5", "d3", "d4"]
+    assert taken(BatchQueue(found, ()), 3) == ["d1", "d6", "d2", "d3", "d5", "d4"]
+
+
 def test_when_there_is_no_rest_the_others_help() -> None:
     queue = BatchQueue(batches("s1", "s2", "s3", "d1"), {SLOW.prefix})
     assert taken(queue, 3) == ["s1", "d1", "s2", "s3"]

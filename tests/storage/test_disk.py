@@ -119,6 +119,16 @@ def test_a_file_system_is_synced_or_the_refusal_told(tmp_path: Path) -> None:
         pass
 
 
+def test_what_was_forgotten_is_there_still(tmp_path: Path) -> None:
+    file = opened(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    content = os.urandom(1 << 20)
+    os.write(file, content)
+    for count in (-5, 0, 4096, 1 << 20, 1 << 30):
+        disk.forget(file, count)
+    os.close(file)
+    assert (tmp_path / "file").read_bytes() == content
+
+
 def test_writing_may_begin_at_once_where_the_file_can(tmp_path: Path) -> None:
     file = opened(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     os.write(file, bytes(10_000))

@@ -16,12 +16,13 @@ from structlog.testing import capture_logs
 
 from barmand.model.backup import Damage
 from barmand.model.errors import Stopped, StorageFailed
-from barmand.storage import local_copy
+from barmand.storage import linking, local_copy
 from barmand.storage.attempts import Attempts
 from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
 from barmand.storage.data_tree import Tree
+from barmand.storage.linking import Reference
 from barmand.storage.live_copy import Looks
-from barmand.storage.local_copy import Crew, LocalCopy, Reference
+from barmand.storage.local_copy import Crew, LocalCopy
 from barmand.storage.manifest import Algorithm, Manifest, read_checksums, writing
 from barmand.storage.pace import Pace, Paces
 from barmand.storage.survey import LARGE_BYTES, Survey, survey
@@ -239,7 +240,7 @@ def test_a_reference_deleted_in_mid_copy_costs_a_copy_and_no_file(ground: Ground
 
 def test_a_younger_file_whose_reference_is_gone_is_copied(tmp_path: Path) -> None:
     lay(tmp_path / "one", b"1")
-    assert not local_copy._same(tmp_path / "one", tmp_path / "gone")
+    assert not linking._same(tmp_path / "one", tmp_path / "gone")
 
 
 # ------------------------------------------------------------------------ what older backups are
@@ -313,7 +314,7 @@ def test_a_small_file_caught_in_mid_write_is_copied_again(
     lay_pages(ground, {torn: page(0) + page(1)[:4096] + bytes(4096)})
     judged = local_copy.Unjudged.judge
 
-    def finish(self: local_copy.Unjudged[object]) -> list[tuple[object, bool]]:
+    def finish(self: local_copy.Unjudged[object]) -> list[tuple[object, tuple[int, ...]]]:
         lay(ground.pgdata / torn, page(0) + page(1))
         return judged(self)
 
@@ -331,7 +332,7 @@ def test_a_small_file_dropped_before_its_pages_are_judged_is_left_out(
     lay_pages(ground, {torn: page(0) + page(1)[:4096] + bytes(4096)})
     judged = local_copy.Unjudged.judge
 
-    def drop(self: local_copy.Unjudged[object]) -> list[tuple[object, bool]]:
+    def drop(self: local_copy.Unjudged[object]) -> list[tuple[object, tuple[int, ...]]]:
         (ground.pgdata / torn).unlink(missing_ok=True)
         return judged(self)
 

@@ -79,8 +79,11 @@ class ByFiles:
     def stored_compression(self) -> None:
         return None
 
-    def findings(self, readiness: Readiness | None, stop: Stop) -> Iterator[Finding]:
-        yield from self.copier.findings(readiness.pgdata if readiness else None, stop)
+    def findings(
+        self, readiness: Readiness | None, stop: Stop, *, is_full: bool = True
+    ) -> Iterator[Finding]:
+        pgdata = readiness.pgdata if readiness else None
+        yield from self.copier.findings(pgdata, stop, is_full=is_full)
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied:
         """Where retries are wanted, a PostgreSQL that was restarted is begun with once more."""

@@ -92,22 +92,32 @@ class Check:
         """
         seen = _Seen()
         more = [self._catalogue()]
-        return self._ask(seen, stop, self._more_disk(), more, self._for_backup(seen))
+        return self._ask(seen, stop, self._more_disk(), more, self._for_backup(seen), is_full=True)
 
     def obstacles(self, stop: Stop, *, links: bool | None = None) -> list[Finding]:
         """The same questions, as far as they can keep a backup from being taken; `links` says
         whether this one is to link what is unchanged, None is as the settings say.
         """
         seen = _Seen()
-        return self._ask(seen, stop, (), [], self._for_backup(seen, links=links))
+        room = self._for_backup(seen, links=links)
+        return self._ask(seen, stop, (), [], room, is_full=False)
 
     def _ask(
-        self, seen: _Seen, stop: Stop, disk: tuple[Item, ...], more: list[Group], last: Group
+        self,
+        seen: _Seen,
+        stop: Stop,
+        disk: tuple[Item, ...],
+        more: list[Group],
+        last: Group,
+        *,
+        is_full: bool,
     ) -> list[Finding]:
         """What waits for different things is asked at the same time; then what builds on it."""
         groups = [*self._first(seen, disk), *more, self._hooks()]
         first = ask_all(groups, self.lines, self.seconds, stop)
-        second = ask_all([*self._second(seen), last], self.lines, self.seconds, stop)
+        second = ask_all(
+            [*self._second(seen, is_full=is_full), last], self.lines, self.seconds, stop
+        )
         return [*first, *self._coherence(seen), *second]
 
     # ------------------------------------------------------------------------ who is asked what
@@ -137,10 +147,12 @@ class Check:
             name = "replication slot"
             yield Item(name, lambda _stop: self._slot(slot), keeps_from_backup=True)
 
-    def _second(self, seen: _Seen) -> Iterator[Group]:
+    def _second(self, seen: _Seen, *, is_full: bool) -> Iterator[Group]:
         name = "pg_basebackup" if self.method.needs_replication else "data directory"
         copies = Item(
-            name, lambda stop: self.method.findings(seen.readiness, stop), keeps_from_backup=True
+            name,
+            lambda stop: self.method.findings(seen.readiness, stop, is_full=is_full),
+            keeps_from_backup=True,
         )
         yield Group("how it is copied", (copies,))
         if self.receiver is not None:

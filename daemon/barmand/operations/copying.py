@@ -53,8 +53,10 @@ class ByPgBasebackup:
     def needs_replication(self) -> bool:
         return True
 
-    def findings(self, readiness: Readiness | None, stop: Stop) -> Iterator[Finding]:
-        del stop  # a program that tells its version has ten seconds for it
+    def findings(
+        self, readiness: Readiness | None, stop: Stop, *, is_full: bool = True
+    ) -> Iterator[Finding]:
+        del stop, is_full  # a program that tells its version has ten seconds for it
         yield from compatible("pg_basebackup", self.tool, readiness)
         if self.compression is not None and readiness is not None:
             yield packable(self.compression, self.tool, readiness)

@@ -18,14 +18,17 @@ from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
 from barmand.storage.control_file import bring_whole
 from barmand.storage.data_tree import outside_of, system_id_of, trees_of, unreadable
 from barmand.storage.disk import at_the_disk
+from barmand.storage.linking import Reference
 from barmand.storage.live_copy import LiveCopy, Looks, Seen
-from barmand.storage.local_copy import Crew, LocalCopy, Reference
+from barmand.storage.local_copy import Crew, LocalCopy
 from barmand.storage.pace import Pace, Paces
 from barmand.storage.survey import Survey, survey
 
 _SLACK_NS = 2 * 10**9
 """Clocks of files are coarse: what changed so shortly before a copy began is compared."""
 _KIBIBYTE = 1024
+_TOLD_BYTES = 1024 * 1024
+"""Progress is not told for less: a cluster has many small files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,10 @@ class LocalFiles:
 
     tablespace_limits: Mapping[str, int] = field(default_factory=dict)
 
-    def findings(self, pgdata: str | None, stop: Stop) -> Iterator[Finding]:
-        del stop
+    def findings(
+        self, pgdata: str | None, stop: Stop, *, is_full: bool = True
+    ) -> Iterator[Finding]:
+        del stop, is_full
         if pgdata is not None:
             why_not = unreadable(Path(pgdata))
             yield demanded("local PGDATA", why_not or pgdata, is_ok=why_not is None)
@@ -71,13 +76,15 @@ class LocalFiles:
 
     def _copier(self, job: CopyJob, found: Survey, attempts: Attempts, report: Report) -> LocalCopy:
         lock = threading.Lock()
-        done = 0
+        done = told = 0
 
         def progress(count: int) -> None:
-            nonlocal done
+            nonlocal done, told
             with lock:
                 done += count
-                report(Phase.COPYING, done, max(done, found.bytes))
+                if done - told >= _TOLD_BYTES or done >= found.bytes:
+                    told = done
+                    report(Phase.COPYING, done, max(done, found.bytes))
 
         return LocalCopy(
             looks=_looks(job),

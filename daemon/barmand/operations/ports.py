@@ -273,8 +273,13 @@ class FileCopier(Protocol):
 
     def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]: ...
 
-    def findings(self, pgdata: str | None, stop: Stop) -> Iterator[Finding]:
-        """Can it read the cluster's files? `pgdata` is None where nobody told. Raises Failure."""
+    def findings(
+        self, pgdata: str | None, stop: Stop, *, is_full: bool = True
+    ) -> Iterator[Finding]:
+        """Can it read the cluster's files? `pgdata` is None where nobody told. Raises Failure.
+
+        Unless `is_full`, what cannot keep a backup from being taken is not asked.
+        """
 
     def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None: ...
 
@@ -318,8 +323,13 @@ class Method(Protocol):
     def stored_compression(self) -> str | None:
         """Barman's word for how the backup is packed; None for plain files."""
 
-    def findings(self, readiness: Readiness | None, stop: Stop) -> Iterator[Finding]:
-        """Is what it needs here? `readiness` is None where nobody told. Raises Failure."""
+    def findings(
+        self, readiness: Readiness | None, stop: Stop, *, is_full: bool = True
+    ) -> Iterator[Finding]:
+        """Is what it needs here? `readiness` is None where nobody told. Raises Failure.
+
+        Unless `is_full`, what cannot keep a backup from being taken is not asked.
+        """
 
     def take(self, backup: Backup, order: Order, *, stop: Stop, report: Report) -> Copied: ...
 

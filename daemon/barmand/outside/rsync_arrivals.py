@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from barmand.model.backup import Damage
 from barmand.model.errors import StorageFailed
@@ -14,6 +14,7 @@ from barmand.storage.disk import at_the_disk
 from barmand.storage.live_copy import LiveCopy, Looks, Seen
 from barmand.storage.manifest import Manifest
 from barmand.storage.pace import Stop
+from barmand.storage.unjudged import Unjudged
 
 BLOCKS_A_SEGMENT = 131_072
 
@@ -27,7 +28,12 @@ class Arrivals:
     reference: Known | None
     stop: Stop
     _seen: dict[str, tuple[int, Seen]] = field(default_factory=dict)
+    """By name: the file's inode, and what was seen of it."""
     _awaited: str | None = None
+    _unjudged: Unjudged[tuple[str, int, Seen]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._unjudged = Unjudged(self.looks.start_lsn or 0)
 
     def hear(self, entry: Entry) -> None:
         """The file will soon have its name; the one before has it already, perhaps."""
@@ -55,6 +61,7 @@ class Arrivals:
                     self._look(name)
                 else:
                     self._seen[name] = facts.st_ino, linked
+        self._judge()
         return missing
 
     def drop(self, name: str) -> None:
@@ -122,6 +129,18 @@ class Arrivals:
     def _look(self, name: str) -> None:
         relation = RelationFile.of(self.tree.prefix + name, BLOCKS_A_SEGMENT)
         place = self.tree.target / name
-        seen = LiveCopy(self.looks, self.stop, lambda _bytes: None).look(place, relation)
+        copier = LiveCopy(self.looks, self.stop, lambda _bytes: None)
+        seen = copier.look(place, relation, leaves_small=True)
         with at_the_disk("look at", place):
-            self._seen[name] = place.lstat().st_ino, seen
+            inode = place.lstat().st_ino
+        self._seen[name] = inode, replace(seen, unjudged=b"")
+        if relation is not None and seen.unjudged:
+            self._unjudged.add((name, *self._seen[name]), seen.unjudged, relation.first_block)
+            if self._unjudged.is_enough:
+                self._judge()
+
+    def _judge(self) -> None:
+        for (name, inode, seen), wrong in self._unjudged.judge():
+            # Not if it was dropped since, and perhaps looked at anew.
+            if wrong and self._seen.get(name) == (inode, seen):
+                self._seen[name] = inode, replace(seen, bad_blocks=wrong)

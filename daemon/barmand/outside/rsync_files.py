@@ -85,11 +85,14 @@ class RsyncFiles:
     connect_seconds: int = 15
     silence_seconds: int = 60
 
-    def findings(self, pgdata: str | None, stop: Halting) -> Iterator[Finding]:
+    def findings(
+        self, pgdata: str | None, stop: Halting, *, is_full: bool = True
+    ) -> Iterator[Finding]:
         """Does ssh get through, and does rsync see the data directory? Raises Failure."""
         error = None if pgdata is None else self._rsync.look_at(Path(pgdata), stop).error
         is_through = pgdata is not None and error is None
-        if self.ssh is not None:
+        # Where rsync gets through, nothing that ssh itself is asked keeps from a backup.
+        if self.ssh is not None and (is_full or not is_through):
             yield from ssh_findings(
                 self.ssh, self.connect_seconds, stop, is_rsync_through=is_through
             )

@@ -115,6 +115,12 @@ def start_writing(file: int, offset: int, count: int) -> None:
             raise
 
 
+def forget(file: int, count: int) -> None:
+    """Its first bytes need stay in memory no longer than until they are on disk."""
+    if count > 0:
+        os.posix_fadvise(file, 0, count, os.POSIX_FADV_DONTNEED)
+
+
 @contextmanager
 def held_open(directory: Path) -> Iterator[int]:
     """A directory, opened: `sync_file_system` by it tells what failed to be written since now.

@@ -1,9 +1,9 @@
 """Copy one file that PostgreSQL may be writing, and look at its pages on the way.
 
 The size that counts is the one at the beginning: what is written behind it is in the WAL. The
-kernel copies, a piece at a time; what wants to see the bytes sees those that arrived, which are in
-the page cache still. Written from a buffer of ours they would cost more: the kernel's own copy is
-of small folios, and large ones have to be found.
+kernel copies, a piece at a time, and what wants to see the bytes sees those that arrived, which are
+in the page cache still. What is behind that is written and forgotten: a copy needs little memory,
+and does not push out of it what PostgreSQL reads.
 """
 
 import errno
@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.pgdata import RelationFile
-from barmand.storage.disk import at_the_disk, heed, open_regular, pour_living, start_writing
+from barmand.storage.disk import (
+    at_the_disk,
+    forget,
+    heed,
+    open_regular,
+    pour_living,
+    start_writing,
+)
 from barmand.storage.manifest import Algorithm, digest
 from barmand.storage.pace import Stop
 from barmand.storage.pages import PAGE_BYTES, judge
@@ -21,6 +28,11 @@ from barmand.storage.pages import PAGE_BYTES, judge
 PIECE_BYTES = 8 * 1024 * 1024
 SMALL_BYTES = 1024 * 1024
 """Files up to this size may have their pages judged later, together with others'."""
+_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+_MODE = 0o600
+"""Of a new file, as of most of a cluster's."""
+KEPT_BYTES = 32 * 1024 * 1024
+"""What stays in memory of a copy at its end: the disk is at work on it still."""
 REREADS = 5
 REREAD_SECONDS = 0.02
 """Before each: whoever writes the page may have lost the processor in the middle of it."""
@@ -87,7 +99,7 @@ class LiveCopy:
         # A link in a cluster is followed: its postgresql.conf may be one.
         with open_regular(source, follows=True) as original, at_the_disk("write", target):
             facts = os.fstat(original)
-            copy = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            copy = os.open(target, _NEW, _MODE)
             try:
                 pair = _Pair(source, original, copy, facts, relation)
                 if not self._looks.sees_bytes:
@@ -96,29 +108,39 @@ class LiveCopy:
                     seen = self._copy_small(pair)
                 else:
                     seen = self._copy_seen(pair)
-                os.fchmod(copy, facts.st_mode & 0o7777)
+                if facts.st_mode & 0o7777 != _MODE:
+                    os.fchmod(copy, facts.st_mode & 0o7777)
                 os.utime(copy, ns=(facts.st_atime_ns, facts.st_mtime_ns))
             finally:
                 os.close(copy)
         return seen
 
-    def look(self, path: Path, relation: RelationFile | None) -> Seen:
-        """As `copy`, at a file that is ours already: read once, nothing written."""
+    def look(
+        self, path: Path, relation: RelationFile | None, *, leaves_small: bool = False
+    ) -> Seen:
+        """As `copy`, at a file that came some other way: read once, nothing is changed."""
         sums = digest(self._looks.algorithm) if self._looks.algorithm else None
         start = self._looks.start_lsn
         bad: list[int] = []
+        unjudged = b""
         done = 0
         with open_regular(path) as file, at_the_disk("read", path):
             facts = os.fstat(file)
             while piece := _read(file, done, PIECE_BYTES):
                 if relation is not None and start is not None:
                     first = relation.first_block + done // PAGE_BYTES
-                    bad += [first + index for index in judge(piece, first, start)]
+                    if leaves_small and not done and len(piece) <= SMALL_BYTES:
+                        unjudged = piece
+                    else:
+                        bad += [first + index for index in judge(piece, first, start)]
                 if sums is not None:
                     sums.update(piece)
                 done += len(piece)
                 heed(self._stop, "reading", path)
-        return Seen(done, facts.st_mtime_ns, sums.hex() if sums else None, tuple(bad))
+            if done > SMALL_BYTES:
+                start_writing(file, 0, done)
+        checksum = sums.hex() if sums else None
+        return Seen(done, facts.st_mtime_ns, checksum, tuple(bad), unjudged)
 
     def _copy_unseen(self, pair: "_Pair") -> Seen:
         return Seen(sum(self._poured(pair)), pair.facts.st_mtime_ns, None, ())
@@ -166,6 +188,7 @@ class LiveCopy:
                 start_writing(pair.copy, done, count)
             yield count
             done += count
+            forget(pair.copy, done - KEPT_BYTES)
             self._pace(count)
             heed(self._stop, "copying", pair.source)
 

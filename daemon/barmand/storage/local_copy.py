@@ -5,12 +5,10 @@ all.
 """
 
 import contextvars
-import errno
-import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +19,8 @@ from barmand.model.errors import Stopped, StorageFailed
 from barmand.model.pgdata import RelationFile, may_vanish
 from barmand.storage.attempts import Attempts
 from barmand.storage.batch_queue import BatchQueue
-from barmand.storage.checksums import Checksums
 from barmand.storage.disk import at_the_disk, heed
+from barmand.storage.linking import Links, Reference
 from barmand.storage.live_copy import PIECE_BYTES, LiveCopy, Looks, Seen
 from barmand.storage.manifest import Manifest
 from barmand.storage.pace import EitherStop, Paces, Starts, Stop
@@ -32,30 +30,6 @@ from barmand.storage.unjudged import Unjudged
 log = structlog.get_logger()
 
 BLOCKS_A_SEGMENT = 131_072
-COMPARE_BYTES = 1024 * 1024
-_CANNOT_LINK = frozenset({errno.ENOENT, errno.EMLINK})
-"""That backup is being deleted; or its file has as many names as its file system gives one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The backup whose unchanged files are linked. `root` is its folder, with `data` below.
-
-    A file with the same size and time is the same if it changed before `safe_before` (ns): before
-    that backup began. A later one is compared byte by byte. `checksums` are those of its manifest.
-    """
-
-    root: Path
-    safe_before_ns: int
-    checksums: Checksums
-
-    def has(self, old: Path, facts: os.stat_result) -> bool:
-        """Does it have a file at `old` of that size and time?"""
-        try:
-            before = old.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return (before.st_size, before.st_mtime_ns) == (facts.st_size, facts.st_mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +107,12 @@ class LocalCopy:
     paces: Paces
     home: Path
     """base/<ID>: targets are below, as are a reference's files below its root."""
+    _links: Links | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        if self.reference is not None:
+            needs_checksums = self.manifest is not None
+            self._links = Links(self.reference, self.home, needs_checksums=needs_checksums)
 
     def run(self, survey: Survey, crew: Crew) -> list[Damage]:
         """Raises StorageFailed, Stopped. Nothing is synced yet."""
@@ -164,7 +144,7 @@ class LocalCopy:
         try:
             for batch in queue.batches():
                 worker = self._worker(batch.tree.prefix, end)
-                for name in batch.names:
+                for name in self._unlinked(batch, end):
                     heed(end, "copying", batch.tree.source)
                     item = Item.of(batch, name)
                     worker.meter.begin()
@@ -181,6 +161,18 @@ class LocalCopy:
             raise
         return damages
 
+    def _unlinked(self, batch: Batch, end: Stop) -> Sequence[str]:
+        """What is left to be brought when all that can be linked at once was."""
+        if self._links is None:
+            return batch.names
+        heed(end, "linking", batch.tree.source)
+        linked, left = self._links.of_batch(batch)
+        for path, seen in linked:
+            if self.manifest is not None and seen.checksum is not None:
+                self.manifest.add(path, seen.size, seen.changed_ns, seen.checksum)
+        self.progress(sum(seen.size for _, seen in linked))
+        return left
+
     def _worker(self, prefix: str, end: Stop) -> Worker:
         meter = Meter(self.progress)
 
@@ -195,9 +187,9 @@ class LocalCopy:
     def _settle(self, unjudged: Unjudged[tuple[Item, Seen]], end: Stop) -> list[Damage]:
         """Judge what waits. A file with a wrong page is copied once more, and looked at closely."""
         damages: list[Damage] = []
-        for (item, seen), is_whole in unjudged.judge():
+        for (item, seen), wrong in unjudged.judge():
             judged: Seen | None = seen
-            if not is_whole:
+            if wrong:
                 worker = self._worker(item.batch.tree.prefix, end)
                 worker.meter.begin(told=seen.size)
                 judged = self._take(worker, item, leaves_small=False)
@@ -234,52 +226,17 @@ class LocalCopy:
         return self._brought(worker, item, leaves_small=leaves_small)
 
     def _brought(self, worker: Worker, item: Item, *, leaves_small: bool) -> Seen:
-        linked = self._link(item.source, item.target, item.shown)
-        if linked is not None:
-            worker.meter.add(linked.size)
-            return linked
+        if self._links is not None:
+            linked = self._links.of_file(item.source, item.target, item.shown)
+            if linked is not None:
+                worker.meter.add(linked.size)
+                return linked
         return worker.copier.copy(
             item.source, item.target, item.relation, leaves_small=leaves_small
         )
-
-    def _link(self, source: Path, target: Path, shown: str) -> Seen | None:
-        """Link `target` to the reference's file, if that is the same; None if it must be copied."""
-        if self.reference is None:
-            return None
-        old = self.reference.root / target.relative_to(self.home)
-        with at_the_disk("look at", source):
-            facts = source.stat()
-        if not self.reference.has(old, facts):
-            return None
-        checksum = self.reference.checksums.get(shown)
-        if self.manifest is not None and checksum is None:
-            return None
-        if facts.st_mtime_ns >= self.reference.safe_before_ns and not _same(source, old):
-            return None
-        with at_the_disk("link", target):
-            try:
-                os.link(old, target)
-            except OSError as error:
-                if error.errno not in _CANNOT_LINK:
-                    raise
-                return None
-        return Seen(facts.st_size, facts.st_mtime_ns, checksum, ())
 
 
 def _is_gone(source: Path, error: StorageFailed) -> bool:
     """Was it the original that is no more? Where a copy should go, nothing may be missing."""
     cause = error.__cause__
     return isinstance(cause, FileNotFoundError) and str(cause.filename) == str(source)
-
-
-def _same(one: Path, other: Path) -> bool:
-    with at_the_disk("compare", one), one.open("rb") as mine:
-        try:
-            theirs = other.open("rb")
-        except FileNotFoundError:
-            return False
-        with theirs:
-            while piece := mine.read(COMPARE_BYTES):
-                if piece != theirs.read(len(piece)):
-                    return False
-            return not theirs.read(1)

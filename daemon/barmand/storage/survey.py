@@ -35,6 +35,11 @@ class Batch:
     bytes: int
 
     @property
+    def is_crowd(self) -> bool:
+        """Is it several files?"""
+        return b"\0" in self.packed
+
+    @property
     def names(self) -> list[str]:
         return os.fsdecode(self.packed).split("\0")
 

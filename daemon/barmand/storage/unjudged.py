@@ -27,9 +27,12 @@ class Unjudged(Generic[T]):
         self._pages.append((pages, first_block))
         self._bytes += len(pages)
 
-    def judge(self) -> list[tuple[T, bool]]:
-        """Each that waited, and whether all of its pages are whole; none waits any more."""
+    def judge(self) -> list[tuple[T, tuple[int, ...]]]:
+        """Each that waited, with its blocks that are wrong; none waits any more."""
         wrong = judge_each(self._pages, self._start_lsn)
-        judged = [(owner, not bad) for owner, bad in zip(self._owners, wrong, strict=True)]
+        judged = [
+            (owner, tuple(first + index for index in indexes))
+            for owner, (_, first), indexes in zip(self._owners, self._pages, wrong, strict=True)
+        ]
         self._owners, self._pages, self._bytes = [], [], 0
         return judged
