@@ -12,6 +12,7 @@ from barmand.model.errors import Refused, Stopped, ToolFailed
 from barmand.model.progress import Phase
 from barmand.model.queueing import Limits
 from barmand.model.turns import Places
+from barmand.service import lanes
 from barmand.service.job import Job, Key
 from barmand.service.runner import Runner
 from support.waiting import eventually
@@ -240,14 +241,14 @@ def test_a_job_apart_never_waits_for_chores(runner: Runner, gates: Callable[[], 
         assert event.wait(PATIENCE)
 
 
-def test_threads_of_chores_end_with_them(runner: Runner) -> None:
+def test_threads_of_chores_end_with_them_but_for_a_few(runner: Runner) -> None:
     before = threading.active_count()
     done = [threading.Event() for _ in range(200)]
     for number, event in enumerate(done):
         runner.ring(f"archive {number}", event.set)
     for event in done:
         assert event.wait(PATIENCE)
-    eventually(lambda: threading.active_count() <= before + 1)
+    eventually(lambda: threading.active_count() <= before + 1 + lanes.MOST_IDLE)
 
 
 def test_a_chore_asked_for_while_it_runs_is_done_once_more(

@@ -94,6 +94,8 @@ def select_backups(connection: Connection, *conditions: Any) -> Sequence[Backup]
     found = connection.execute(
         select(table).where(*conditions).order_by(table.c.id, table.c.server)
     ).all()
+    if not found:
+        return []
     spaces: defaultdict[tuple[str, str], list[Tablespace]] = defaultdict(list)
     keys = select(table.c.server, table.c.id).where(*conditions).subquery()
     for row in connection.execute(

@@ -5,7 +5,7 @@ transaction. That no server has two active backups is a unique index.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -28,6 +28,8 @@ class MovedByAnother(RuntimeError):  # noqa: N818 - it says what happened
 @dataclass(frozen=True, slots=True)
 class Backups:
     database: Database
+    _none_wait: dict[str, int] = field(default_factory=dict)
+    """By server: how often the bell had rung when none of its backups waited."""
 
     def queue(
         self,
@@ -88,9 +90,18 @@ class Backups:
         return self._select(rows.backups.c.server == server)
 
     def waiting(self, server: str) -> Sequence[Backup]:
-        """Those of one server that wait for WAL, oldest first."""
+        """Those of one server that wait for WAL, oldest first.
+
+        Each pass asks, of each server: where nothing was written since, nothing is read either.
+        """
+        rung = self.database.bell.count
+        if self._none_wait.get(server) == rung:
+            return ()
         table = rows.backups.c
-        return self._select(table.server == server, table.status == Status.WAITING_FOR_WALS)
+        found = self._select(table.server == server, table.status == Status.WAITING_FOR_WALS)
+        if not found:
+            self._none_wait[server] = rung
+        return found
 
     def segment_size(self, server: str) -> int | None:
         """Bytes in a segment, as the newest backup that began found the cluster."""

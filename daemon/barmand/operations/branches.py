@@ -75,6 +75,8 @@ class Branches:
 
     def judge(self, branches: Sequence[Branch]) -> None:
         """Is the old timeline whole up to its end? After all that had arrived was taken in."""
+        if not branches:  # as in nearly every pass
+            return
         held = self.wal_runs.of_server(self.server)
         size = self.wal_runs.segment_size(self.server)
         for branch in branches:

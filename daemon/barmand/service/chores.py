@@ -165,6 +165,9 @@ class Chores:
         """Ring what is due; how long to wait for the next."""
         now = self.clock()
         with self._changed:
+            nearest = min((entry.due_at for entry in self._entries.values()), default=now + 1)
+            if nearest > now:  # as at most times that this is asked
+                return max(min(LONGEST_NAP, nearest - now), SHORTEST_NAP)
             due = [key for key, entry in self._entries.items() if entry.due_at <= now]
             for key in due:
                 entry = self._entries[key]

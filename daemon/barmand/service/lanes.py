@@ -1,6 +1,7 @@
 """Chores, each in a thread of its own while it is done; `model.turns` says which is next."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,11 @@ from barmand.outside.clock import local_now, monotonic
 
 LOOK_SECONDS = 0.25
 """How often it is looked whether one under way has given its place up, while another waits."""
+
+MOST_IDLE = 8
+"""So many threads that have done their chore wait for another: with many servers one soon comes."""
+IDLE_SECONDS = 60.0
+"""So long they wait."""
 
 PLACES = Places()
 
@@ -28,14 +34,19 @@ class Lanes:
     """`do` does a chore and raises nothing. One of a name at a time.
 
     A chore that is asked for while it waits is done once; asked for while it runs, once more after
-    that. Threads are there while they are needed, and end with the process: one that hangs for ever
-    in the kernel must not keep the process from ending.
+    that. Threads come as they are needed, few stay, and all end with the process: one that hangs
+    for ever in the kernel must not keep the process from ending.
     """
 
     def __init__(self, do: Callable[[str, Work], None], places: Places = PLACES) -> None:
         self._do = do
         self._places = places
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)
+        self._hands = threading.Condition(lock)
+        """Threads without a chore wait here for what is handed over."""
+        self._handed: deque[tuple[Chore, Work]] = deque()
+        self._idle = 0
         self._waiting: dict[Chore, Work] = {}
         self._again: dict[Chore, Work] = {}
         self._under_way: dict[Chore, UnderWay] = {}
@@ -65,6 +76,7 @@ class Lanes:
             self._waiting.clear()
             self._again.clear()
             self._changed.notify_all()
+            self._hands.notify_all()
 
     def wait_for_end(self, seconds: float) -> list[str]:
         """Until nothing is under way, or for so many seconds: what still is, by name."""
@@ -93,9 +105,33 @@ class Lanes:
 
     def _begin(self, chore: Chore, work: Work) -> None:
         self._under_way[chore] = UnderWay()
-        threading.Thread(
-            target=self._perform, args=(chore, work), name=f"chore {chore}", daemon=True
-        ).start()
+        if self._idle > len(self._handed):
+            self._handed.append((chore, work))
+            self._hands.notify()
+        else:
+            threading.Thread(
+                target=self._live, args=(chore, work), name="chore", daemon=True
+            ).start()
+
+    def _live(self, chore: Chore, work: Work) -> None:
+        """One thread's life: a chore, and then others as long as they come."""
+        handed: tuple[Chore, Work] | None = chore, work
+        while handed is not None:
+            threading.current_thread().name = f"chore {handed[0]}"
+            self._perform(*handed)
+            handed = self._next()
+
+    def _next(self) -> tuple[Chore, Work] | None:
+        """None when none has come for a while, none will, or others wait for one already."""
+        with self._hands:
+            if self._idle >= MOST_IDLE:
+                return None
+            self._idle += 1
+            try:
+                self._hands.wait_for(lambda: self._handed or self._is_closed, IDLE_SECONDS)
+                return self._handed.popleft() if self._handed else None
+            finally:
+                self._idle -= 1
 
     def _perform(self, chore: Chore, work: Work) -> None:
         try:
