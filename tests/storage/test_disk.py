@@ -35,6 +35,21 @@ def test_holes_stay_holes_and_count_as_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "b").stat().st_blocks <= (tmp_path / "a").stat().st_blocks + 16
 
 
+@pytest.mark.parametrize("size", [5000, 3 << 20])
+def test_files_are_copied_from_their_beginning_wherever_they_stand(
+    tmp_path: Path, size: int
+) -> None:
+    content = os.urandom(size)
+    (tmp_path / "a").write_bytes(content)
+    reading, writing = opened(tmp_path / "a"), opened(tmp_path / "b", os.O_WRONLY | os.O_CREAT)
+    os.lseek(reading, 4096, os.SEEK_SET)
+    os.lseek(writing, 100, os.SEEK_SET)
+    assert sum(disk.pour(reading, writing)) == size
+    os.close(reading)
+    os.close(writing)
+    assert (tmp_path / "b").read_bytes() == content
+
+
 def test_steps_are_bounded(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(os.urandom(10_000))
     assert poured(tmp_path / "a", tmp_path / "b", 4096) == [4096, 4096, 1808]

@@ -6,7 +6,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -118,7 +118,8 @@ def start_writing(file: int, offset: int, count: int) -> None:
 def forget(file: int, count: int) -> None:
     """Its first bytes need stay in memory no longer than until they are on disk."""
     if count > 0:
-        os.posix_fadvise(file, 0, count, os.POSIX_FADV_DONTNEED)
+        with suppress(OSError):  # a hint: who does not take it keeps them
+            os.posix_fadvise(file, 0, count, os.POSIX_FADV_DONTNEED)
 
 
 @contextmanager
@@ -184,9 +185,10 @@ def pour(source: int, target: int) -> Iterator[int]:
 def pour_living(source: int, target: int, size: int, step: int = _STEP_BYTES) -> Iterator[int]:
     """As `pour`, for a file that may change: its first `size` bytes, fewer if it shrinks.
 
-    At most `step` bytes come at once, but for what is a hole. Both files are at their beginning.
+    At most `step` bytes come at once, but for what is a hole. Wherever the two files stand, they
+    are copied from their beginning: a file that was pushed comes as its sender has left it.
     """
-    done = position = 0
+    done = position = os.lseek(target, 0, os.SEEK_SET)
     for begin, end in _extents(source, size):
         if begin != position:
             os.lseek(target, begin, os.SEEK_SET)
@@ -212,7 +214,7 @@ def _extents(file: int, size: int) -> Iterator[tuple[int, int]]:
     A small file that has blocks for all its bytes has no hole worth two more calls.
     """
     if 0 < size <= _SMALL_BYTES and os.fstat(file).st_blocks * _BLOCK_BYTES >= size:
-        yield 0, size
+        yield os.lseek(file, 0, os.SEEK_SET), size
         return
     end = 0
     while end < size:
