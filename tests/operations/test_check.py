@@ -589,7 +589,7 @@ def test_a_failing_archive_command_keeps_from_a_backup_only_where_it_is_waited_f
         needs_replication = False
         stored_compression = None
 
-        def findings(self, *_: object) -> list[Finding]:
+        def findings(self, *_: object, **__: object) -> list[Finding]:
             return []
 
     for check, level in (
@@ -606,7 +606,7 @@ def test_a_copy_by_files_needs_its_two_functions(bench: Bench, streaming: Check)
         needs_replication = False
         stored_compression = None
 
-        def findings(self, *_: object) -> list[Finding]:
+        def findings(self, *_: object, **__: object) -> list[Finding]:
             return [passed("local PGDATA")]
 
     bench.postgres.starts_backups = False
