@@ -53,6 +53,21 @@ def test_a_check_tells_how_a_host_becomes_known(taking: Taking, sshd: Sshd) -> N
     assert "Host key verification failed. Add the host's key to" in unknown.hint
 
 
+def test_before_a_backup_ssh_itself_is_asked_only_where_rsync_does_not_get_through(
+    taking: Taking, sshd: Sshd
+) -> None:
+    """Each question is a connection, and no answer could keep this backup from being taken."""
+    copier, pgdata = RsyncFiles(ssh=sshd.words), str(taking.cluster.data)
+
+    def names(pgdata: str, *, is_full: bool) -> list[str]:
+        return [each.name for each in copier.findings(pgdata, StopFlag(), is_full=is_full)]
+
+    full = ["ssh", "ssh output clean", "data directory"]
+    assert names(pgdata, is_full=True) == full
+    assert names(pgdata, is_full=False) == ["data directory"]
+    assert names(pgdata + "/away", is_full=False) == full
+
+
 def test_balances_agree_after_a_backup_under_load(
     taking: Taking, copier: FileCopier, clusters: Clusters, folder: Path
 ) -> None:
