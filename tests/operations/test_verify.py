@@ -143,6 +143,8 @@ def test_what_was_just_taken_is_whole(each: Kept) -> None:
     assert each.backup.copied is not None
     assert proof.bytes_read >= each.backup.copied.size
     assert each.bench.catalog.proofs.find("main", each.backup.id) == proof
+    assert each.bench.catalog.proofs.of_server("main") == {each.backup.id: proof}
+    assert each.bench.catalog.proofs.of_server("other") == {}
 
 
 @pytest.mark.parametrize("how", DAMAGES)

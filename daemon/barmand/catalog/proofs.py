@@ -51,6 +51,13 @@ class Proofs:
             )
             return set(connection.scalars(found))
 
+    def of_server(self, server: str) -> dict[str, Proof]:
+        """By the ids of its backups; nothing of one that was never verified."""
+        wanted = select(rows.proofs).where(rows.proofs.c.server == server)
+        with self.database.reading() as connection:
+            found = connection.execute(wanted).mappings()
+            return {row["backup_id"]: _proof(row) for row in found}
+
     def find(self, server: str, backup_id: str) -> Proof | None:
         """None for a backup that was never verified."""
         table = rows.proofs.c

@@ -21,7 +21,7 @@ from barmand.service.job import Key
 from barmand.service.live_facts import live_facts
 from barmand.service.receivers import Receivers
 from barmand.service.runner import Runner
-from barmand.service.views import KnownWal, Standing, backup_view, gap_view, receiver_view
+from barmand.service.views import Known, Standing, backup_view, gap_view, receiver_view
 from barmand.wire.messages import (
     PROTOCOL_VERSION,
     AskStatus,
@@ -98,14 +98,14 @@ class Looking:
         views: list[BackupView] = []
         moment = self.runner.moment()
         for server in dict.fromkeys(servers):
-            wal, backups = KnownWal.of(self.catalog, server), self.catalog.backups.of_server(server)
+            known, backups = Known.of(self.catalog, server), self.catalog.backups.of_server(server)
             standings = self._standings(server, backups, house)
             views += [
                 backup_view(
                     backup,
                     self.catalog,
                     moment.get(_key(backup)),
-                    wal,
+                    known,
                     standings.get(backup.id, Standing()),
                 )
                 for backup in reversed(backups)

@@ -1,6 +1,7 @@
 """What we know, in the shapes of the wire."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -41,16 +42,22 @@ MOST_FLAWS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class KnownWal:
-    """What the catalogue tells of a server's WAL: asked once, however many backups are shown."""
+class Known:
+    """What the catalogue tells of a server: asked once, however many backups are shown.
+
+    Its WAL, and what the verifications of its backups came to, by id.
+    """
 
     runs: list[Run]
     gaps: list[Gap]
+    proofs: Mapping[str, Proof]
 
     @staticmethod
-    def of(catalog: Catalog, server: str) -> "KnownWal":
-        return KnownWal(
-            list(catalog.wal_runs.of_server(server)), catalog.wal_gaps.of_server(server)
+    def of(catalog: Catalog, server: str) -> "Known":
+        return Known(
+            list(catalog.wal_runs.of_server(server)),
+            catalog.wal_gaps.of_server(server),
+            catalog.proofs.of_server(server),
         )
 
 
@@ -66,14 +73,14 @@ def backup_view(
     backup: Backup,
     catalog: Catalog,
     progress: Progress | None,
-    wal: KnownWal | None = None,
+    known: Known | None = None,
     standing: Standing = Standing(),
 ) -> BackupView:
     """One backup; its missing segments are counted only while it waits for them."""
     cluster, copied = backup.cluster, backup.copied
-    is_listed = wal is not None
-    wal = wal or KnownWal.of(catalog, backup.server)
-    gaps = _gaps(backup, wal.runs)
+    is_listed = known is not None
+    known = known or Known.of(catalog, backup.server)
+    gaps = _gaps(backup, known.runs)
     size = cluster.segment_size if cluster else 0
     needed = backup.needed()
     keep, verdict = standing.keep, standing.verdict
@@ -122,7 +129,7 @@ def backup_view(
         missing_wal_count=None if gaps is None else sum(gap.last - gap.first + 1 for gap in gaps),
         wal_gaps=[
             gap_view(gap)
-            for gap in wal.gaps
+            for gap in known.gaps
             if reach is not None and reach.covers(Segment(gap.run.timeline, gap.run.last))
         ],
         damages=[
@@ -132,14 +139,13 @@ def backup_view(
         hook_troubles=None
         if is_listed
         else troubles(catalog.hook_runs.bad_of(backup.server, backup.id)),
-        verification=_verification(catalog, backup),
+        verification=_verification(known.proofs.get(backup.id)),
         progress=None if progress is None else progress_view(progress),
         error=None if backup.reason is None else reason_view(backup.reason),
     )
 
 
-def _verification(catalog: Catalog, backup: Backup) -> VerificationView | None:
-    proof = catalog.proofs.find(backup.server, backup.id)
+def _verification(proof: Proof | None) -> VerificationView | None:
     return None if proof is None else verification_view(proof, most=MOST_FLAWS)
 
 
