@@ -128,7 +128,7 @@ def test_a_file_system_is_synced_or_the_refusal_told(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         disk.sync_file_system(opened)
     with (
-        pytest.raises(StorageFailed, match=r"cannot sync .*missing"),
+        pytest.raises(StorageFailed, match=r"cannot open .*missing"),
         disk.held_open(tmp_path / "missing"),
     ):
         pass

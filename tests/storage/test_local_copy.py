@@ -306,41 +306,44 @@ def test_bad_pages_of_small_files_are_told_each_with_its_file(ground: Ground) ->
         assert sums[f"base/5/{name}"] == crc(content)
 
 
+TORN = "base/5/2100"
+
+
+def copy_torn(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, before_judged: Callable[[], None]
+) -> tuple[list[Damage], dict[str, str]]:
+    """A small file lacks half a page when it is copied first."""
+    lay_pages(ground, {TORN: page(0) + page(1)[:4096] + bytes(4096)})
+    judged = local_copy.Unjudged.judge
+
+    def judge(self: local_copy.Unjudged[object]) -> list[tuple[object, tuple[int, ...]]]:
+        before_judged()
+        return judged(self)
+
+    monkeypatch.setattr(local_copy.Unjudged, "judge", judge)
+    return copy_pages(ground)
+
+
 def test_a_small_file_caught_in_mid_write_is_copied_again(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is whole when its pages are judged; before, it lacked half a page."""
-    torn = "base/5/2100"
-    lay_pages(ground, {torn: page(0) + page(1)[:4096] + bytes(4096)})
-    judged = local_copy.Unjudged.judge
-
-    def finish(self: local_copy.Unjudged[object]) -> list[tuple[object, tuple[int, ...]]]:
-        lay(ground.pgdata / torn, page(0) + page(1))
-        return judged(self)
-
-    monkeypatch.setattr(local_copy.Unjudged, "judge", finish)
-    damages, sums = copy_pages(ground)
+    whole = page(0) + page(1)
+    damages, sums = copy_torn(ground, monkeypatch, lambda: lay(ground.pgdata / TORN, whole))
     assert damages == []
-    assert ground.file("1", torn).read_bytes() == page(0) + page(1)
-    assert sums[torn] == crc(page(0) + page(1))
+    assert ground.file("1", TORN).read_bytes() == whole
+    assert sums[TORN] == crc(whole)
 
 
 def test_a_small_file_dropped_before_its_pages_are_judged_is_left_out(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torn = "base/5/2100"
-    lay_pages(ground, {torn: page(0) + page(1)[:4096] + bytes(4096)})
-    judged = local_copy.Unjudged.judge
+    def drop() -> None:
+        (ground.pgdata / TORN).unlink(missing_ok=True)
 
-    def drop(self: local_copy.Unjudged[object]) -> list[tuple[object, tuple[int, ...]]]:
-        (ground.pgdata / torn).unlink(missing_ok=True)
-        return judged(self)
-
-    monkeypatch.setattr(local_copy.Unjudged, "judge", drop)
-    damages, sums = copy_pages(ground)
+    damages, sums = copy_torn(ground, monkeypatch, drop)
     assert damages == []
-    assert not ground.file("1", torn).exists()
-    assert torn not in sums
+    assert not ground.file("1", TORN).exists()
+    assert TORN not in sums
 
 
 # --------------------------------------------------------------------------- what goes away, fails

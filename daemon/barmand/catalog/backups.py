@@ -28,7 +28,7 @@ class MovedByAnother(RuntimeError):  # noqa: N818 - it says what happened
 @dataclass(frozen=True, slots=True)
 class Backups:
     database: Database
-    _none_wait: dict[str, int] = field(default_factory=dict)
+    _none_wait: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     """By server: how often the bell had rung when none of its backups waited."""
 
     def queue(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf
 from zlib import crc32
 
 import structlog
@@ -164,20 +165,23 @@ class Chores:
     def ring_due(self) -> float:
         """Ring what is due; how long to wait for the next."""
         now = self.clock()
+        due: list[Key] = []
         with self._changed:
-            nearest = min((entry.due_at for entry in self._entries.values()), default=now + 1)
-            if nearest > now:  # as at most times that this is asked
-                return max(min(LONGEST_NAP, nearest - now), SHORTEST_NAP)
-            due = [key for key, entry in self._entries.items() if entry.due_at <= now]
-            for key in due:
-                entry = self._entries[key]
-                every = entry.every.total_seconds()
-                is_far_behind = now - entry.due_at >= every  # we were stopped for a while
-                entry.due_at = (now if is_far_behind else entry.due_at) + every
-            times = [entry.due_at - now for entry in self._entries.values()]
+            nearest = self._nearest()
+            if nearest <= now:
+                due = [key for key, entry in self._entries.items() if entry.due_at <= now]
+                for key in due:
+                    entry = self._entries[key]
+                    every = entry.every.total_seconds()
+                    is_far_behind = now - entry.due_at >= every  # we were stopped for a while
+                    entry.due_at = (now if is_far_behind else entry.due_at) + every
+                nearest = self._nearest()
         for key in due:
             self.ring(*key)
-        return max(min([LONGEST_NAP, *times]), SHORTEST_NAP)
+        return max(min(LONGEST_NAP, nearest - now), SHORTEST_NAP)
+
+    def _nearest(self) -> float:
+        return min((entry.due_at for entry in self._entries.values()), default=inf)
 
     def _perform(self, key: Key) -> None:
         with self._changed:

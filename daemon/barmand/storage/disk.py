@@ -124,11 +124,10 @@ def forget(file: int, count: int) -> None:
 
 @contextmanager
 def held_open(directory: Path) -> Iterator[int]:
-    """A directory, opened: `sync_file_system` by it tells what failed to be written since now.
-
-    Opened only later it may not tell what another one's syncfs was told before.
+    """Its descriptor. `sync_file_system` by it tells what failed to be written since now; opened
+    only later it may not tell what another one's syncfs was told before. Raises StorageFailed.
     """
-    with at_the_disk("sync", directory):
+    with at_the_disk("open", directory):
         opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield opened

@@ -7,13 +7,12 @@ is compared byte by byte.
 import errno
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from barmand.model.errors import StorageFailed
 from barmand.storage.checksums import Checksums
-from barmand.storage.disk import at_the_disk
+from barmand.storage.disk import at_the_disk, held_open
 from barmand.storage.live_copy import Seen
 from barmand.storage.survey import Batch
 
@@ -61,9 +60,9 @@ class Links:
         try:
             with (
                 self._one_at_a_time,
-                _opened(tree.source / folder) as here,
-                _opened(old) as before,
-                _opened(target) as there,
+                held_open(tree.source / folder) as here,
+                held_open(old) as before,
+                held_open(target) as there,
             ):
                 for name in batch.names:
                     seen = self._at_once(shown + name, name, here, before, there)
@@ -71,9 +70,8 @@ class Links:
                         left.append(name)
                     else:
                         linked.append((shown + name, seen))
-        except OSError:
-            done = {path for path, _ in linked}
-            left = [name for name in batch.names if shown + name not in done]
+        except StorageFailed:  # a directory is gone: each file's own way tells what that means
+            return [], batch.names
         return linked, left
 
     def _at_once(self, path: str, name: str, here: int, before: int, there: int) -> Seen | None:
@@ -121,15 +119,6 @@ class Links:
 
     def _checksum(self, path: str) -> str | None:
         return self._reference.checksums.get(path) if self._needs_checksums else None
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield opened
-    finally:
-        os.close(opened)
 
 
 def _is_like(one: os.stat_result, other: os.stat_result) -> bool:

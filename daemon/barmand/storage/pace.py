@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from barmand.storage.pages import PAGE_BYTES
+
 BURST_SECONDS = 0.25
 TICK_SECONDS = 0.25
-_PAGE_BYTES = 8192
 
 
 class Stop(Protocol):
@@ -56,7 +57,7 @@ class Pace:
         if self.bytes_per_second is None:
             return most
         in_a_burst = int(self.bytes_per_second * BURST_SECONDS)
-        return max(_PAGE_BYTES, min(most, in_a_burst - in_a_burst % _PAGE_BYTES))
+        return max(PAGE_BYTES, min(most, in_a_burst - in_a_burst % PAGE_BYTES))
 
     def take(self, count: int, stop: Stop) -> None:
         """Account for `count` bytes just copied; returns when more may follow, or at a stop."""
