@@ -1,5 +1,6 @@
 """The life of the daemon: start, reload, stop."""
 
+import gc
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -141,6 +142,7 @@ class Daemon:
             self._serve(self._desk.house)
             self._chores.start()
             life.callback(self._chores.stop)
+            _set_apart_what_stays()
             systemd.ready()
             log.info("barmand is ready", servers=len(self._desk.house.kits))
             Patrol(
@@ -282,6 +284,17 @@ class Daemon:
             systemd.ready()
         self._runner.limit(limits_of(settings.daemon))
         journal.configure(settings.daemon.log_level.value)
+        _set_apart_what_stays()
         tell_changes(house)
         tell_problems(house)
         return house
+
+
+def _set_apart_what_stays() -> None:
+    """What lives as long as these settings is not looked through by each collection of garbage.
+
+    A full one would hold up every thread, for 50 ms as measured, in the midst of an answer.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -10,7 +10,7 @@ import pytest
 from barmand.model.errors import StorageFailed
 from barmand.model.keeping import Kept
 from barmand.model.retention import Keep
-from barmand.storage.keep_marks import keep_of, kept, mark_kept, release
+from barmand.storage.keep_marks import keep_of, kept, kept_ones, mark_kept, release
 from barmand.storage.layout import Layout
 from fakes import layout_in
 
@@ -107,3 +107,44 @@ def test_released_nothing_is_left_in_either_place(layout: Layout) -> None:
     release(layout, ID)
     assert kept(layout, ID) is None
     assert list(layout.meta.iterdir()) == []
+
+
+# ---------------------------------------------------------------------------------- many at once
+
+IDS = [f"2026010{day}T030405" for day in range(1, 7)]
+
+
+def test_of_many_those_that_are_kept_are_found_in_either_place(layout: Layout) -> None:
+    for each in IDS:
+        layout.backup(each).mkdir(exist_ok=True)
+    mark_kept(layout, IDS[1], SAID)
+    old = layout.old_keep_mark(IDS[4])
+    old.parent.mkdir()
+    old.write_text("standalone")
+    found = kept_ones(layout, IDS)
+    assert found == {IDS[1]: SAID, IDS[4]: Kept(target=Keep.STANDALONE)}
+
+
+def test_of_many_one_mark_that_cannot_be_read_fails_all(layout: Layout) -> None:
+    mark_kept(layout, IDS[0], SAID)
+    layout.keep_mark(IDS[3]).mkdir()
+    with pytest.raises(StorageFailed, match=f"cannot read .*{IDS[3]}-keep"):
+        kept_ones(layout, IDS)
+
+
+def test_an_old_place_that_cannot_be_looked_at_is_a_failure(layout: Layout) -> None:
+    layout.backup(ID).rmdir()
+    layout.backup(ID).symlink_to(ID)  # round in circles
+    with pytest.raises(StorageFailed, match=f"cannot look at .*{ID}/annotations/keep"):
+        kept_ones(layout, [ID])
+    with pytest.raises(StorageFailed, match=f"cannot look at .*{ID}/data"):
+        layout.with_copy([ID])
+
+
+def test_a_copy_is_a_folder(layout: Layout) -> None:
+    for each in IDS[:2]:
+        layout.data(each).mkdir(parents=True)
+    layout.backup(IDS[2]).mkdir(exist_ok=True)
+    layout.data(IDS[2]).write_text("no folder")
+    layout.backup(IDS[3]).write_text("no folder either")
+    assert layout.with_copy(IDS) == set(IDS[:2])

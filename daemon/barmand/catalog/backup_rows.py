@@ -111,25 +111,28 @@ def select_backups(connection: Connection, *conditions: Any) -> Sequence[Backup]
     return [_backup(row, tuple(spaces[row.server, row.id])) for row in found]
 
 
+_NAMES = tuple(rows.backups.c.keys())
+
+
 def _backup(row: Row[Any], spaces: tuple[Tablespace, ...]) -> Backup:
-    named = row._mapping  # noqa: SLF001 - SQLAlchemy's public name for a row's columns by name
+    facts = dict(zip(_NAMES, row, strict=True))
     cluster = copied = reason = None
-    if row.system_id is not None:
+    if facts["system_id"] is not None:
         cluster = Cluster(
-            **{name: named[name] for name in _CLUSTER},
-            size=row.cluster_size,
-            included_files=tuple(row.included_files),
+            **{name: facts[name] for name in _CLUSTER},
+            size=facts["cluster_size"],
+            included_files=tuple(facts["included_files"]),
             tablespaces=spaces,
         )
-    if row.begin_lsn is not None:
-        damages = tuple(Damage(path, tuple(blocks)) for path, blocks in row.damages or ())
-        copied = Copied(**{name: named[name] for name in _COPIED}, damages=damages)
-    if row.error_code is not None:
-        reason = Reason(row.error_code, row.error_message, row.error_hint)
+    if facts["begin_lsn"] is not None:
+        damages = tuple(Damage(path, tuple(blocks)) for path, blocks in facts["damages"] or ())
+        copied = Copied(**{name: facts[name] for name in _COPIED}, damages=damages)
+    if facts["error_code"] is not None:
+        reason = Reason(facts["error_code"], facts["error_message"], facts["error_hint"])
     return Backup(
-        **{name: named[name] for name in _OWN},
-        status=Status(row.status),
-        children_ids=tuple(row.children_ids),
+        **{name: facts[name] for name in _OWN},
+        status=Status(facts["status"]),
+        children_ids=tuple(facts["children_ids"]),
         cluster=cluster,
         copied=copied,
         reason=reason,

@@ -4,11 +4,13 @@ Only the daemon opens this file, and only through SQLite: a plain open and close
 process would drop SQLite's POSIX locks. Copies are made with SQLite's backup API.
 """
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, exc, inspect
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -95,6 +97,7 @@ def open_database(path: Path) -> Database:
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         pool_size=16,
         max_overflow=-1,
+        json_deserializer=_from_json,
     )
     event.listen(engine, "connect", _prepare)
     database = Database(path, engine)
@@ -113,6 +116,11 @@ def _prepare(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _from_json(text: str) -> Any:
+    """Most lists of ours are empty."""
+    return [] if text == "[]" else json.loads(text)
 
 
 @contextmanager

@@ -6,9 +6,13 @@ same number means another file name in a cluster made with another `--wal-segsiz
 """
 
 import re
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
+from operator import attrgetter
 
 DEFAULT_SEGMENT_SIZE = 16 * 1024 * 1024
 SEGMENT_SIZES = frozenset(2**power for power in range(20, 31))  # 1 MB to 1 GB
@@ -115,19 +119,36 @@ def runs_of(segments: Iterable[tuple[Segment, int]]) -> list[tuple[Run, int]]:
     return runs
 
 
-def missing(needed: Run, held: list[Run]) -> list[Run]:
-    """The parts of `needed` that no run of `held` covers, in order."""
-    gaps: list[Run] = []
-    following = needed.first
-    on_timeline = (run for run in held if run.timeline == needed.timeline)
-    for run in sorted(on_timeline, key=lambda run: run.first):
-        if run.last < following:
-            continue
-        if run.first > needed.last:
-            break
-        if run.first > following:
-            gaps.append(Run(needed.timeline, following, run.first - 1))
-        following = run.last + 1
-    if following <= needed.last:
-        gaps.append(Run(needed.timeline, following, needed.last))
-    return gaps
+class Held:
+    """Runs that somebody has, asked again and again what they lack."""
+
+    def __init__(self, runs: Iterable[Run]) -> None:
+        by_timeline: defaultdict[int, list[Run]] = defaultdict(list)
+        for run in sorted(runs, key=attrgetter("timeline", "first")):
+            known = by_timeline[run.timeline]
+            if known and run.first <= known[-1].last + 1:
+                last = max(known[-1].last, run.last)
+                known[-1] = Run(run.timeline, known[-1].first, last)
+            else:
+                known.append(run)
+        self._runs = dict(by_timeline)
+
+    def missing(self, needed: Run) -> list[Run]:
+        """The parts of `needed` that no run covers, in order."""
+        gaps: list[Run] = []
+        following = needed.first
+        runs = self._runs.get(needed.timeline, [])
+        for run in islice(runs, bisect_left(runs, following, key=attrgetter("last")), None):
+            if run.first > needed.last:
+                break
+            if run.first > following:
+                gaps.append(Run(needed.timeline, following, run.first - 1))
+            following = run.last + 1
+        if following <= needed.last:
+            gaps.append(Run(needed.timeline, following, needed.last))
+        return gaps
+
+
+def missing(needed: Run, held: Iterable[Run]) -> list[Run]:
+    """As `Held.missing`, for who asks once."""
+    return Held(held).missing(needed)

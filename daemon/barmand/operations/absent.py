@@ -10,7 +10,7 @@ from barmand.catalog.backups import Backups
 from barmand.catalog.servers import Servers
 from barmand.model.backup import RESTORABLE, Backup
 from barmand.operations.ports import Clock
-from barmand.storage.backup_info import has_copy, is_gone
+from barmand.storage.backup_info import is_gone
 from barmand.storage.ground import complaint
 from barmand.storage.layout import Layout
 
@@ -22,11 +22,9 @@ def absent(layout: Layout, backups: Iterable[Backup]) -> set[str]:
 
     A cloud snapshot has its copy elsewhere.
     """
-    return {
-        each.id
-        for each in backups
-        if each.status in RESTORABLE and each.snapshots is None and not has_copy(layout, each.id)
-    }
+    usable = [each for each in backups if each.status in RESTORABLE and each.snapshots is None]
+    ids = {each.id for each in usable}
+    return ids - layout.with_copy(ids)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Only looks. `operations.expire` carries out what was found here, and asks again before each step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -19,7 +19,7 @@ from barmand.model.errors import PostgresFailed
 from barmand.model.judge import judge
 from barmand.model.keeping import Kept
 from barmand.model.verdict import Known, Rules, Verdict
-from barmand.model.wal import missing
+from barmand.model.wal import Held
 from barmand.operations.absent import absent
 from barmand.operations.ports import Clock
 from barmand.storage import keep_marks
@@ -49,11 +49,15 @@ class Judging:
     def verdicts(self) -> tuple[Verdict, ...]:
         """One for each backup, oldest first. Raises StorageFailed where a mark cannot be read."""
         backups = self.backups.of_server(self.server)
-        return judge(backups, self.rules, self._known(backups), self.now())
+        return self.of(backups, self.keeps(backups))
+
+    def of(self, backups: Sequence[Backup], keeps: Mapping[str, Kept]) -> tuple[Verdict, ...]:
+        """As `verdicts`, for who has asked for all of the server's backups, and for their marks."""
+        return judge(backups, self.rules, self._known(backups, keeps), self.now())
 
     def keeps(self, backups: Sequence[Backup]) -> dict[str, Kept]:
-        found = ((each.id, keep_marks.kept(self.layout, each.id)) for each in backups)
-        return {backup_id: kept for backup_id, kept in found if kept is not None}
+        """By id. Raises StorageFailed."""
+        return keep_marks.kept_ones(self.layout, (each.id for each in backups))
 
     def hindrance(self, *, remembers: bool) -> str | None:
         """Why nothing at all is deleted, by the clock and the disk; None where all is well.
@@ -97,17 +101,17 @@ class Judging:
                 )
         return None
 
-    def _known(self, backups: Sequence[Backup]) -> Known:
-        held = list(self.wal_runs.of_server(self.server))
+    def _known(self, backups: Sequence[Backup], keeps: Mapping[str, Kept]) -> Known:
+        held = Held(self.wal_runs.of_server(self.server))
         lacking = {
             backup.id
             for backup in backups
             if backup.status is Status.DONE
             and (needed := backup.needed()) is not None
-            and missing(needed, held)
+            and held.missing(needed)
         }
         return Known(
-            keeps=self.keeps(backups),
+            keeps=keeps,
             held=self.holds.of_server(self.server),
             lacking=lacking,
             damaged=self.proofs.damaged(self.server),

@@ -124,17 +124,19 @@ class Looking:
 
     def view(self, backup: Backup, house: House, progress: Progress | None = None) -> BackupView:
         """`progress` of the work with it that is meant; else of the backup itself."""
-        return self._view(backup, house, progress or self.runner.progress(_key(backup)))
-
-    def _view(self, backup: Backup, house: House, progress: Progress | None) -> BackupView:
-        found = self._standings(backup.server, [backup], house)
-        standing = found.get(backup.id, Standing())
-        return backup_view(backup, self.catalog, progress, standing=standing)
+        all_of_them = self.catalog.backups.of_server(backup.server)
+        standings = self._standings(backup.server, all_of_them, house)
+        return backup_view(
+            backup,
+            self.catalog,
+            progress or self.runner.progress(_key(backup)),
+            standing=standings.get(backup.id, Standing()),
+        )
 
     def _standings(
         self, server: str, backups: Sequence[Backup], house: House
     ) -> dict[str, Standing]:
-        """By id; nothing where the marks beside the backups cannot be read now."""
+        """Of all of its backups, by id; nothing where the disk does not answer now."""
         kit = house.kits.get(server)
         if kit is None:
             return {}
@@ -202,10 +204,12 @@ class Looking:
         self, server: str, house: House, moment: Mapping[Key, Progress]
     ) -> ServerStatus:
         def view_of(backup: Backup) -> BackupView:
-            return self._view(backup, house, moment.get(_key(backup)))
+            standing = standings.get(backup.id, Standing())
+            return backup_view(backup, self.catalog, moment.get(_key(backup)), standing=standing)
 
         view = _server_view(server, house)
         backups = self.catalog.backups.of_server(server)
+        standings = self._standings(server, backups, house)
         kit = house.find(server)
         waiting, set_aside = self._arrived(kit)
         last_wal = self.catalog.wal_runs.last_archived(server)

@@ -14,7 +14,7 @@ from barmand.model.progress import Progress
 from barmand.model.proof import Proof
 from barmand.model.retention import Keep
 from barmand.model.verdict import Verdict
-from barmand.model.wal import Run, Segment, format_lsn, missing
+from barmand.model.wal import Held, Run, Segment, format_lsn
 from barmand.operations.archive import names_of
 from barmand.operations.flow import Flow, Pulse
 from barmand.outside.clock import monotonic
@@ -48,14 +48,14 @@ class Known:
     Its WAL, and what the verifications of its backups came to, by id.
     """
 
-    runs: list[Run]
+    held: Held
     gaps: list[Gap]
     proofs: Mapping[str, Proof]
 
     @staticmethod
     def of(catalog: Catalog, server: str) -> "Known":
         return Known(
-            list(catalog.wal_runs.of_server(server)),
+            Held(catalog.wal_runs.of_server(server)),
             catalog.wal_gaps.of_server(server),
             catalog.proofs.of_server(server),
         )
@@ -80,9 +80,9 @@ def backup_view(
     cluster, copied = backup.cluster, backup.copied
     is_listed = known is not None
     known = known or Known.of(catalog, backup.server)
-    gaps = _gaps(backup, known.runs)
     size = cluster.segment_size if cluster else 0
     needed = backup.needed()
+    gaps = _gaps(backup, needed, known.held)
     keep, verdict = standing.keep, standing.verdict
     kept = None if verdict is None else verdict.kept
     reach = Reach.of(backup) if backup.status in RESTORABLE else None
@@ -262,11 +262,10 @@ def _pulse(receiving: Receiving, now: datetime) -> Pulse:
     return Pulse.BEGINNING if is_young and not receiving.restarts else Pulse.TRYING
 
 
-def _gaps(backup: Backup, held: list[Run]) -> list[Run] | None:
+def _gaps(backup: Backup, needed: Run | None, held: Held) -> list[Run] | None:
     match backup.status:
         case Status.WAITING_FOR_WALS | Status.DONE:
-            needed = backup.needed()
-            return [] if needed is None else missing(needed, held)
+            return [] if needed is None else held.missing(needed)
         case _:
             return None
 

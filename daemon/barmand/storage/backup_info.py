@@ -74,12 +74,6 @@ def lies_there(layout: Layout, backup_id: str) -> bool:
     )
 
 
-def has_copy(layout: Layout, backup_id: str) -> bool:
-    """Is there anything of its copy? Raises StorageFailed where the disk does not tell."""
-    with at_the_disk("look at", layout.data(backup_id)):
-        return layout.data(backup_id).is_dir()
-
-
 def is_gone(layout: Layout, backup_id: str) -> bool:
     """Neither facts nor copy: somebody else has deleted it."""
     with at_the_disk("look at", layout.backup(backup_id)):

@@ -6,6 +6,7 @@ whatever a crash or Barman leaves, a backup is kept too long rather than not lon
 """
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,15 @@ def kept(layout: Layout, backup_id: str) -> Kept | None:
         return _told(target, facts) if is_of_this_mark else Kept(target=target)
     except (ValueError, KeyError, TypeError):
         return Kept(target=target)  # damaged: then it is kept without end
+
+
+def kept_ones(layout: Layout, backup_ids: Iterable[str]) -> dict[str, Kept]:
+    """`kept` of each that is; those without a mark cost little, however many they are.
+
+    Raises StorageFailed.
+    """
+    found = ((each, kept(layout, each)) for each in layout.with_keep_mark(backup_ids))
+    return {backup_id: known for backup_id, known in found if known is not None}
 
 
 def mark_kept(layout: Layout, backup_id: str, wanted: Kept) -> None:

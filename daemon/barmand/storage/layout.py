@@ -1,5 +1,8 @@
 """Where everything of one server lies: Barman's directories, so that both programs find it."""
 
+import os
+import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +12,9 @@ from barmand.storage.disk import at_the_disk
 from barmand.storage.durable import make_directory
 
 _INFO = "-backup.info"
+_KEEP_MARK = "-keep"
+_OLD_KEEP_MARK = "annotations/keep"
+_DATA = "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Layout:
         return self.base / _proved(backup_id)
 
     def data(self, backup_id: str) -> Path:
-        return self.backup(backup_id) / "data"
+        return self.backup(backup_id) / _DATA
 
     def tablespace(self, backup_id: str, oid: int) -> Path:
         return self.backup(backup_id) / f"{oid:d}"
@@ -64,7 +70,7 @@ class Layout:
 
     def keep_mark(self, backup_id: str) -> Path:
         """Barman's annotation of a backup that is to stay."""
-        return self.meta / f"{_proved(backup_id)}-keep"
+        return self.meta / f"{_proved(backup_id)}{_KEEP_MARK}"
 
     def keep_card(self, backup_id: str) -> Path:
         """What was said of that annotation, and Barman has no room for."""
@@ -72,7 +78,32 @@ class Layout:
 
     def old_keep_mark(self, backup_id: str) -> Path:
         """Where Barman before 3.13.2 kept it; Barman still reads it there."""
-        return self.backup(backup_id) / "annotations" / "keep"
+        return self.backup(backup_id) / _OLD_KEEP_MARK
+
+    def with_keep_mark(self, backup_ids: Iterable[str]) -> list[str]:
+        """Those that have one, whether or not it can be read. Raises StorageFailed."""
+        marks = set(_names(self.meta))
+        return [
+            each
+            for each in map(_proved, backup_ids)
+            if f"{each}{_KEEP_MARK}" in marks or self._mode(each, _OLD_KEEP_MARK) is not None
+        ]
+
+    def with_copy(self, backup_ids: Iterable[str]) -> set[str]:
+        """Those of whose copies anything is there. Raises StorageFailed where that is not told."""
+        modes = ((each, self._mode(each, _DATA)) for each in map(_proved, backup_ids))
+        return {each for each, mode in modes if mode is not None and stat.S_ISDIR(mode)}
+
+    def _mode(self, backup_id: str, name: str) -> int | None:
+        """Of what lies in a backup's folder; None where nothing does. For many, so without Path."""
+        path = f"{self.base}/{backup_id}/{name}"
+        try:
+            return os.stat(path).st_mode  # noqa: PTH116 - see above
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            with at_the_disk("look at", Path(path)):
+                raise
 
     def wal(self, name: str) -> Path:
         match kind_of(name):
