@@ -1,6 +1,5 @@
 """The life of the daemon: start, reload, stop."""
 
-import gc
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -16,7 +15,7 @@ from barmand.model.backup import ACTIVE, SHUT_DOWN, Backup
 from barmand.operations.ports import Stop
 from barmand.operations.state_health import StateHealth
 from barmand.outside.clock import local_now
-from barmand.service import journal, lost_backups, systemd, timed_backups
+from barmand.service import journal, lost_backups, memory, systemd, timed_backups
 from barmand.service.alone import alone
 from barmand.service.checking import Checking
 from barmand.service.chore_table import SERVER_CHORES
@@ -142,7 +141,7 @@ class Daemon:
             self._serve(self._desk.house)
             self._chores.start()
             life.callback(self._chores.stop)
-            _set_apart_what_stays()
+            memory.set_apart_what_stays()
             systemd.ready()
             log.info("barmand is ready", servers=len(self._desk.house.kits))
             Patrol(
@@ -284,17 +283,7 @@ class Daemon:
             systemd.ready()
         self._runner.limit(limits_of(settings.daemon))
         journal.configure(settings.daemon.log_level.value)
-        _set_apart_what_stays()
+        memory.set_apart_what_stays()
         tell_changes(house)
         tell_problems(house)
         return house
-
-
-def _set_apart_what_stays() -> None:
-    """What lives as long as these settings is not looked through by each collection of garbage.
-
-    A full one would hold up every thread, for 50 ms as measured, in the midst of an answer.
-    """
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()

@@ -12,7 +12,7 @@ from barmand import __version__
 from barmand.fittings import hook_program_of, hooks_of
 from barmand.life import Daemon
 from barmand.model.errors import BUG_EXIT_CODE, ConfigInvalid, Failure
-from barmand.service import journal
+from barmand.service import journal, memory
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.wiring import judged_by_libpq, rights_of
@@ -30,6 +30,7 @@ def main() -> None:
         if arguments.check_config:
             sys.exit(_tell_settings(settings, _foreign_problems(settings), _doubts(settings)))
         journal.configure(settings.daemon.log_level.value)
+        memory.share_pools()
         if not Daemon(settings).live():
             # A thread that hangs in the kernel would keep the interpreter from ending.
             sys.stderr.flush()

@@ -26,6 +26,7 @@ from barmand.outside.rsync_trees import (
     loads_of,
 )
 from barmand.outside.rsync_work import Halt, Progress, Report, spread
+from barmand.outside.ssh_ciphers import quick_ciphers
 from barmand.outside.ssh_health import ssh_findings
 from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
 from barmand.storage.control_file import bring_whole
@@ -121,6 +122,9 @@ class RsyncFiles:
             fetching = self._loads(
                 job, attempts, beside, past=past, limits=limits, add_bytes=progress.add
             )
+            if self.ssh is not None:
+                ciphers = quick_ciphers(self.ssh, halt)
+                fetching = replace(fetching, rsync=replace(self._rsync, ciphers=ciphers))
             damages = spread(loads, job.order.jobs, fetching.fetch, halt)
             self._copy_outside(job, self._loads(job, attempts, beside))
         return damages

@@ -22,7 +22,12 @@ class Transport:
     """None where `command` names none; ssh's own configuration may."""
 
 
-def transport(ssh_command: Sequence[str], connect_seconds: int, silence_seconds: int) -> Transport:
+def transport(
+    ssh_command: Sequence[str],
+    connect_seconds: int,
+    silence_seconds: int,
+    ciphers: str | None = None,
+) -> Transport:
     """Of Barman's `ssh_command`, whose last word is the host. Raises ConfigInvalid.
 
     ssh obeys the first of two contradicting options: ours on safety stand before the
@@ -38,6 +43,7 @@ def transport(ssh_command: Sequence[str], connect_seconds: int, silence_seconds:
         f"ConnectTimeout={connect_seconds}",
         f"ServerAliveInterval={max(1, silence_seconds // _ALIVE_COUNT)}",
         f"ServerAliveCountMax={_ALIVE_COUNT}",
+        *([] if ciphers is None else [f"Ciphers={ciphers}"]),
     )
     place = 1 + next((n for n, word in enumerate(words) if word.rpartition("/")[2] == "ssh"), 0)
     return Transport(

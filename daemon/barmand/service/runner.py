@@ -15,6 +15,7 @@ from barmand.model.progress import Phase, Progress
 from barmand.model.queueing import Limits
 from barmand.model.turns import Chore
 from barmand.outside.clock import local_now, monotonic
+from barmand.service import memory
 from barmand.service.job import Job, Key
 from barmand.service.lanes import Lanes, UnderWay
 from barmand.service.queue import Queue
@@ -240,6 +241,7 @@ class Runner:
         try:
             self.perform(job, work)
         finally:
+            memory.give_back()
             with self._lock:
                 self._threads.discard(threading.current_thread())
                 self._ended.notify_all()
