@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from barmand.model.backup import ACTIVE, RESTORABLE, Backup, Cluster, Copied, Reason, Status
+from barmand.model.backup import (
+    ACTIVE,
+    RESTORABLE,
+    Backup,
+    Cluster,
+    Copied,
+    Damage,
+    Doubt,
+    Reason,
+    Status,
+    damages_of,
+)
 from barmand.model.errors import PostgresFailed
 from barmand.model.wal import Run
 
@@ -111,3 +122,15 @@ def test_any_other_error_is_told_as_our_fault() -> None:
 @pytest.mark.parametrize(("number", "release"), [(150_018, "15.18"), (90_624, "9.6.24")])
 def test_a_version_is_told_as_people_write_it(number: int, release: str) -> None:
     assert Cluster(system_id="7", version=number, segment_size=1, pgdata="/").release == release
+
+
+def test_a_page_that_says_it_was_written_after_the_backup_is_bad() -> None:
+    found = [
+        Damage("base/5/1", (7, 9)),
+        Doubt("base/5/1", 8, 1001),
+        Doubt("base/5/1", 3, 1000),
+        Doubt("base/5/2", 0, 2**64 - 1),
+        Doubt("base/5/3", 0, 500),
+    ]
+    assert damages_of(found, 1000) == (Damage("base/5/1", (7, 8, 9)), Damage("base/5/2", (0,)))
+    assert damages_of([], 1000) == ()

@@ -68,6 +68,29 @@ def test_before_a_backup_ssh_itself_is_asked_only_where_rsync_does_not_get_throu
     assert names(pgdata + "/away", is_full=False) == full
 
 
+@pytest.mark.skipif(
+    "aes" not in Path("/proc/cpuinfo").read_text().split(), reason="this processor has no AES"
+)
+@pytest.mark.parametrize(
+    ("options", "cipher"),
+    [((), "aes128-gcm@openssh.com"), (("-c", "aes256-ctr"), "aes256-ctr")],
+)
+def test_files_travel_by_the_quickest_cipher_unless_one_was_chosen(
+    taking: Taking, sshd: Sshd, folder: Path, options: tuple[str, ...], cipher: str
+) -> None:
+    ssh, *words = sshd.words
+    log = folder / "ssh.log"
+    taking.take(RsyncFiles(ssh=(ssh, "-v", "-E", str(log), *options, *words)), jobs=1)
+    agreed = [
+        line.split("cipher: ")[1].split()[0]
+        for line in log.read_text().splitlines()
+        if "kex: server->client cipher: " in line
+    ]
+    assert len(agreed) >= 3  # the list, the files, pg_control
+    assert cipher in agreed
+    assert set(agreed) == {cipher} if options else agreed[-1] != cipher
+
+
 def test_balances_agree_after_a_backup_under_load(
     taking: Taking, copier: FileCopier, clusters: Clusters, folder: Path
 ) -> None:

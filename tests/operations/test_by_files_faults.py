@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 from structlog.testing import capture_logs
@@ -298,21 +299,34 @@ def test_a_stop_ends_it_and_leaves_no_process(taking: Taking, copier: FileCopier
     assert_over(taking)
 
 
+def overwrite(file: IO[bytes], block: int, content: bytes) -> None:
+    file.seek(block * PAGE)
+    file.write(content)
+
+
 def test_a_bad_page_is_told_with_file_and_block(taking: Taking, copier: FileCopier) -> None:
     cluster = taking.cluster
     cluster.psql("CREATE TABLE bad AS SELECT generate_series(1, 50000) AS n")
-    path = cluster.psql("SELECT pg_relation_filepath('bad')")
+    cluster.psql("CREATE TABLE small AS SELECT 1 AS n")
+    path, small = (
+        cluster.psql(f"SELECT pg_relation_filepath('{name}')") for name in ("bad", "small")
+    )
     cluster.psql("CHECKPOINT")
     with (cluster.data / path).open("r+b") as file:
         file.seek(17 * PAGE + 4000)
         byte = file.read(1)
         file.seek(17 * PAGE + 4000)
         file.write(bytes([byte[0] ^ 1]))
+        overwrite(file, 18, b"\xff" * PAGE)
+        overwrite(file, 40, bytes(PAGE // 2))
+        overwrite(file, 200, os.urandom(PAGE))
+    with (cluster.data / small).open("r+b") as file:
+        overwrite(file, 0, os.urandom(PAGE))
     with cluster.pgbench(seconds=30):
         backup = taking.take(copier, jobs=2, makes_manifest=True)
-    cluster.psql("DROP TABLE bad")
+    cluster.psql("DROP TABLE bad, small")
     assert backup.copied is not None
-    assert backup.copied.damages == (Damage(path, (17,)),)
+    assert set(backup.copied.damages) == {Damage(path, (17, 18, 40, 200)), Damage(small, (0,))}
     assert taking.verify(backup)
 
 

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
 from structlog.contextvars import bound_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
-from barmand.model.backup import Damage
+from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.storage import linking, local_copy
 from barmand.storage.attempts import Attempts
@@ -25,6 +26,7 @@ from barmand.storage.live_copy import Looks
 from barmand.storage.local_copy import Crew, LocalCopy
 from barmand.storage.manifest import Algorithm, Manifest, read_checksums, writing
 from barmand.storage.pace import Pace, Paces
+from barmand.storage.pages import PAGE_BYTES, WrongPage
 from barmand.storage.survey import LARGE_BYTES, Survey, survey
 from storage.test_live_copy import crc, page
 from support.starving import Starved
@@ -276,16 +278,21 @@ def lay_pages(ground: Ground, bad: dict[str, bytes]) -> None:
         lay(ground.pgdata / path, content)
 
 
-def copy_pages(ground: Ground) -> tuple[list[Damage], dict[str, str]]:
+NO_PAGES = "base/5/9000"
+"""Every ground has it: words, in a file that is called like a relation."""
+
+
+def copy_pages(ground: Ground) -> tuple[list[Damage | Doubt], dict[str, str]]:
     found = ground.look("1")
     with writing(ground.home("1") / "data", Algorithm.CRC32C) as manifest:
         manifest.begin(150_000, "1")
         copier = ground.copier("1", None, manifest)
         copier.looks = Looks(1 << 40, Algorithm.CRC32C)
-        damages = copier.run(found, Crew(2))
+        seen = copier.run(found, Crew(2))
         manifest.end([])
     assert sum(ground.heard) == found.bytes
-    return damages, sums_in(ground.home("1") / "data")
+    wrong = [each for each in seen if each.path != NO_PAGES]
+    return wrong, sums_in(ground.home("1") / "data")
 
 
 def test_bad_pages_of_small_files_are_told_each_with_its_file(ground: Ground) -> None:
@@ -295,7 +302,7 @@ def test_bad_pages_of_small_files_are_told_each_with_its_file(ground: Ground) ->
         {"base/5/2100": page(0) + bad, "base/5/2599": bad, "base/5/2300.2": page(0) * 3},
     )
     damages, sums = copy_pages(ground)
-    assert sorted(damages, key=lambda damage: damage.path) == [
+    assert sorted(damages, key=attrgetter("path")) == [
         Damage("base/5/2100", (1,)),
         Damage("base/5/2300.2", (262_144, 262_145, 262_146)),
         Damage("base/5/2599", (0,)),
@@ -306,17 +313,25 @@ def test_bad_pages_of_small_files_are_told_each_with_its_file(ground: Ground) ->
         assert sums[f"base/5/{name}"] == crc(content)
 
 
+def test_garbage_that_says_it_was_written_late_is_told_with_its_lsn(ground: Ground) -> None:
+    garbage, ones = bytes(range(1, 129)) * 64, b"\xff" * PAGE_BYTES
+    lay_pages(ground, {"base/5/2100": page(0) + ones, "base/5/2300": page(0) * 200 + garbage})
+    found, _ = copy_pages(ground)
+    assert Doubt("base/5/2100", 1, 2**64 - 1) in found
+    assert Doubt("base/5/2300", 200, 0x0403_0201_0807_0605) in found
+
+
 TORN = "base/5/2100"
 
 
 def copy_torn(
     ground: Ground, monkeypatch: pytest.MonkeyPatch, before_judged: Callable[[], None]
-) -> tuple[list[Damage], dict[str, str]]:
+) -> tuple[list[Damage | Doubt], dict[str, str]]:
     """A small file lacks half a page when it is copied first."""
     lay_pages(ground, {TORN: page(0) + page(1)[:4096] + bytes(4096)})
     judged = local_copy.Unjudged.judge
 
-    def judge(self: local_copy.Unjudged[object]) -> list[tuple[object, tuple[int, ...]]]:
+    def judge(self: local_copy.Unjudged[object]) -> list[tuple[object, list[WrongPage]]]:
         before_judged()
         return judged(self)
 

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 
 from barmand.model.pgdata import RelationFile
-from barmand.storage.pages import _BASES, PAGE_BYTES, judge, judge_each
+from barmand.storage.pages import _BASES, PAGE_BYTES, WrongPage, wrong_pages, wrong_pages_each
 from support.postgres import Cluster
 
 BASES = [int(base) for base in _BASES]
-NO_LIMIT = 2**64 - 1
 UPPER = (14, 15)
 LSN = range(8)
+
+
+def judge(data: bytes | bytearray, first: int) -> list[int]:
+    """Indexes of the wrong ones."""
+    return [page.block - first for page in wrong_pages(data, first)]
 
 
 def checksum(page: bytes, block: int) -> int:
@@ -59,7 +63,7 @@ def test_every_page_of_a_real_cluster_is_fine(cluster: Cluster) -> None:
     cluster.stop()
     files = relations(cluster.data)
     assert len(files) > 500
-    judged = {path.name: judge(path.read_bytes(), first, NO_LIMIT) for path, first in files}
+    judged = {path.name: judge(path.read_bytes(), first) for path, first in files}
     assert {name: bad for name, bad in judged.items() if bad} == {}
 
 
@@ -71,73 +75,66 @@ def test_postgresql_finds_the_same_page_bad(cluster: Cluster) -> None:
     content = bytearray(path.read_bytes())
     content[5 * PAGE_BYTES + 4321] ^= 1
     path.write_bytes(content)
-    assert judge(content, 0, NO_LIMIT) == [5]
+    assert judge(content, 0) == [5]
     cluster.start()
     with pytest.raises(RuntimeError, match="invalid page in block 5 "):
         cluster.psql("SELECT count(*) FROM odd")
 
 
 def test_each_byte_that_flips_is_found(page: bytes) -> None:
-    """But where a flip says "written later" or "never used", or lands on the same 16 bits."""
+    """But where a flip lands on the same 16 bits."""
     missed = []
     for at in range(PAGE_BYTES):
         flipped = bytearray(page)
         flipped[at] ^= 0x10
-        if not judge(flipped, 0, NO_LIMIT):
+        if not judge(flipped, 0):
             missed.append(at)
     assert len(missed) <= 2  # one flip in 65,535 does
     assert not set(missed) & {*LSN, *UPPER, 8, 9}
 
 
 def test_a_page_at_another_block_is_wrong(page: bytes) -> None:
-    assert judge(page, 0, NO_LIMIT) == []
-    assert judge(page, 1, NO_LIMIT) == [0]
-    assert judge(page + page, 0, NO_LIMIT) == [1]
+    assert judge(page, 0) == []
+    assert judge(page, 1) == [0]
+    assert judge(page + page, 0) == [1]
 
 
-@pytest.mark.parametrize(("start", "wrong"), [(0x2_0000_0101, [0]), (0x2_0000_0100, []), (0, [])])
-def test_what_was_written_during_the_backup_is_left_to_the_wal(
-    page: bytes, start: int, wrong: list[int]
-) -> None:
+def test_a_wrong_page_tells_when_it_was_written(page: bytes) -> None:
     torn = page[:4096] + bytes(4096)
-    assert judge(torn, 0, start) == wrong
+    assert wrong_pages(page + torn, 41) == [
+        WrongPage(41, 0x2_0000_0100),
+        WrongPage(42, 0x2_0000_0100),
+    ]
+    assert wrong_pages(torn, 0) == [WrongPage(0, 0x2_0000_0100)]
 
 
 def test_a_page_that_was_never_used_is_fine() -> None:
-    assert judge(bytes(3 * PAGE_BYTES), 0, NO_LIMIT) == []
+    assert wrong_pages(bytes(3 * PAGE_BYTES), 0) == []
 
 
-def test_a_page_whose_head_was_zeroed_counts_as_never_used(page: bytes) -> None:
-    """As with PostgreSQL: `pd_upper` alone tells."""
-    assert judge(bytes(24) + page[24:], 0, NO_LIMIT) == []
+def test_a_page_whose_head_was_zeroed_is_wrong(page: bytes) -> None:
+    """PostgreSQL reads no page that says it is new and is not empty (PageIsVerified)."""
+    assert wrong_pages(bytes(24) + page[24:], 0) == [WrongPage(0, 0)]
+    assert wrong_pages(bytes(PAGE_BYTES - 1) + b"\1", 7) == [WrongPage(7, 0)]
 
 
 def test_blocks_go_on_in_the_second_file_of_a_relation(page: bytes) -> None:
     relation = RelationFile.of("base/5/16390.1")
     assert relation is not None
     far = sealed(page, 131_072)
-    assert judge(far, relation.first_block, NO_LIMIT) == []
-    assert judge(far, 0, NO_LIMIT) == [0]
+    assert judge(far, relation.first_block) == []
+    assert judge(far, 0) == [0]
 
 
 def test_the_last_block_of_all_has_its_number_too(page: bytes) -> None:
     last = 0xFFFF_FFFE
-    assert judge(sealed(page, last), last, NO_LIMIT) == []
+    assert judge(sealed(page, last), last) == []
 
 
 @pytest.mark.parametrize("cut", [0, 1, PAGE_BYTES - 1])
 def test_a_piece_of_a_page_is_not_judged(page: bytes, cut: int) -> None:
-    assert judge(page[:cut], 0, NO_LIMIT) == []
-    assert judge(page + page[:cut], 0, NO_LIMIT) == []
-
-
-def test_a_page_that_says_it_was_written_after_the_backup_is_wrong() -> None:
-    page = bytearray(PAGE_BYTES)
-    page[0:8] = (9).to_bytes(4, "little") + bytes(4)  # its LSN: 9/0
-    page[14] = 1  # it was used
-    assert judge(page, 0, 1 << 32) == []
-    assert judge(page, 0, 1 << 32, 10 << 32) == []
-    assert judge(page, 0, 1 << 32, 2 << 32) == [0]
+    assert judge(page[:cut], 0) == []
+    assert judge(page + page[:cut], 0) == []
 
 
 def test_many_files_are_judged_at_once_as_each_alone(page: bytes) -> None:
@@ -151,7 +148,10 @@ def test_many_files_are_judged_at_once_as_each_alone(page: bytes) -> None:
         (sealed(page, 3), 3),
         (bad + bytes(PAGE_BYTES) + bad, 9),
     ]
-    alone = [judge(data, first, NO_LIMIT) for data, first in several]
-    assert judge_each(several, NO_LIMIT) == alone == [[1], [], [1], [], [], [0, 2]]
-    assert judge_each([], NO_LIMIT) == []
-    assert judge_each([(b"", 0), (page[:9], 1)], NO_LIMIT) == [[], []]
+    alone = [wrong_pages(data, first) for data, first in several]
+    assert wrong_pages_each(several) == alone
+    assert [[each.block for each in found] for found in alone] == [
+        *([1], [], [far + 1], [], [], [9, 11])
+    ]
+    assert wrong_pages_each([]) == []
+    assert wrong_pages_each([(b"", 0), (page[:9], 1)]) == [[], []]

@@ -10,6 +10,7 @@ A change is a named method on a frozen value: it checks the table and takes exac
 become known with it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -116,6 +117,30 @@ class Damage:
     path: str
     """Relative to the data directory."""
     blocks: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A block whose checksum is wrong, and that says it was written after the backup's start.
+
+    If it was, it was read while it was written, and its WAL makes it whole.
+    """
+
+    path: str
+    block: int
+    lsn: int
+
+
+def damages_of(found: Iterable[Damage | Doubt], end_lsn: int) -> tuple[Damage, ...]:
+    """What is bad now that the backup's end is known: no page of it was written behind that."""
+    blocks: dict[str, set[int]] = {}
+    for each in found:
+        match each:
+            case Damage(path, bad):
+                blocks.setdefault(path, set()).update(bad)
+            case Doubt(path, block, lsn) if lsn > end_lsn:
+                blocks.setdefault(path, set()).add(block)
+    return tuple(Damage(path, tuple(sorted(bad))) for path, bad in blocks.items())
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from barmand.catalog.backups import Backups
-from barmand.model.backup import RESTORABLE, Backup, Cluster, Copied, Damage
+from barmand.model.backup import RESTORABLE, Backup, Cluster, Copied, Damage, Doubt, damages_of
 from barmand.model.errors import Failure, PostgresFailed, Stopped
 from barmand.model.finding import Finding
 from barmand.model.order import Order, Reuse
@@ -119,10 +119,11 @@ class ByFiles:
         with self._manifest(backup, order) as manifest:
             with held as session:
                 job = self._job(backup, order, session, manifest)
-                damages = self._copy(job, session, stop, report)
+                found = self._copy(job, session, stop, report)
                 report(Phase.CLOSING, None, None)
                 ended = session.end()
             end_time = self.now()
+            damages = _damages(found, ended.lsn)
             start = _start(backup.server, ended)
             demand_known(backup, mapped_tablespaces(ended.tablespace_map))
             self._lay_beside(backup, ended, manifest)
@@ -144,7 +145,7 @@ class ByFiles:
             deduplicated_size=deduplicated_size,
             copy_seconds=self.monotonic() - begun,
             workers=order.jobs,
-            damages=tuple(damages),
+            damages=damages,
         )
 
     @contextmanager
@@ -189,10 +190,12 @@ class ByFiles:
                 return other
         return None
 
-    def _copy(self, job: CopyJob, session: HeldSession, stop: Stop, report: Report) -> list[Damage]:
+    def _copy(
+        self, job: CopyJob, session: HeldSession, stop: Stop, report: Report
+    ) -> list[Damage | Doubt]:
         either = EitherStop(stop, session.lost)
         try:
-            damages = self.copier.copy(job, stop=either, report=report)
+            found = self.copier.copy(job, stop=either, report=report)
             self.copier.copy_control_file(job, stop=either)
         except (Failure, Stopped) as error:
             if session.lost.is_set() and not stop.is_set():
@@ -200,9 +203,7 @@ class ByFiles:
             raise
         if session.lost.is_set():
             raise _lost(job.backup.server, session)
-        for damage in damages:
-            log.error("bad pages in the cluster", file=damage.path, blocks=list(damage.blocks)[:10])
-        return damages
+        return found
 
     def _lay_beside(self, backup: Backup, ended: Ended, manifest: Manifest | None) -> None:
         files = {"backup_label": ended.backup_label, "tablespace_map": ended.tablespace_map}
@@ -212,6 +213,13 @@ class ByFiles:
                 write_whole(self.layout.data(backup.id) / name, content)
                 if manifest is not None:
                     manifest.add_content(name, content)
+
+
+def _damages(found: list[Damage | Doubt], end_lsn: int) -> tuple[Damage, ...]:
+    damages = damages_of(found, end_lsn)
+    for damage in damages:
+        log.error("bad pages in the cluster", file=damage.path, blocks=list(damage.blocks)[:10])
+    return damages
 
 
 def _start(server: str, ended: Ended) -> Position:

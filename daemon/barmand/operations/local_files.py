@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from barmand.model.backup import Damage
+from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import StorageFailed
 from barmand.model.finding import Finding, demanded
 from barmand.model.order import Reuse
@@ -49,19 +49,19 @@ class LocalFiles:
             why_not = unreadable(Path(pgdata))
             yield demanded("local PGDATA", why_not or pgdata, is_ok=why_not is None)
 
-    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]:
+    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage | Doubt]:
         """Tablespaces and data directory together, balanced by bytes over the workers."""
         _demand_same_cluster(job)
         attempts = _attempts(job, stop, lambda: report(Phase.RETRYING, None, None))
-        found = survey(trees_of(job.cluster, job.home, real=Path.resolve), attempts)
-        report(Phase.COPYING, 0, found.bytes)
+        files = survey(trees_of(job.cluster, job.home, real=Path.resolve), attempts)
+        report(Phase.COPYING, 0, files.bytes)
         _link_tablespaces(job)
         crew = Crew(
             job.order.jobs, job.order.jobs_start_batch_size, job.order.jobs_start_batch_period
         )
-        damages = self._copier(job, found, attempts, report).run(found, crew)
+        found = self._copier(job, files, attempts, report).run(files, crew)
         _copy_outside(job, attempts)
-        return damages
+        return found
 
     def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None:
         source = Path(job.cluster.pgdata) / CONTROL_FILE

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event
 from typing import Protocol
 
-from barmand.model.backup import Backup, Cluster, Copied, Damage, Tablespace, Told
+from barmand.model.backup import Backup, Cluster, Copied, Damage, Doubt, Tablespace, Told
 from barmand.model.compression import Compression
 from barmand.model.errors import Stopped
 from barmand.model.finding import Finding
@@ -271,7 +271,7 @@ class CopyJob:
 class FileCopier(Protocol):
     """A way to bring a cluster's files here. Raises StorageFailed, ToolFailed, Stopped."""
 
-    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage]: ...
+    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage | Doubt]: ...
 
     def findings(
         self, pgdata: str | None, stop: Stop, *, is_full: bool = True

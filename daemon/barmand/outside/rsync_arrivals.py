@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from barmand.model.backup import Damage
+from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import StorageFailed
 from barmand.model.pgdata import RelationFile
 from barmand.outside.rsync_past import Known
@@ -33,7 +33,7 @@ class Arrivals:
     _unjudged: Unjudged[tuple[str, int, Seen]] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._unjudged = Unjudged(self.looks.start_lsn or 0)
+        self._unjudged = Unjudged()
 
     def hear(self, entry: Entry) -> None:
         """The file will soon have its name; the one before has it already, perhaps."""
@@ -77,11 +77,11 @@ class Arrivals:
             if facts is not None and facts.st_nlink > 1:
                 self.drop(name)
 
-    def damages(self) -> list[Damage]:
+    def found(self) -> list[Damage | Doubt]:
         return [
-            Damage(self.tree.prefix + name, seen.bad_blocks)
+            each
             for name, (_, seen) in self._seen.items()
-            if seen.bad_blocks
+            for each in seen.found(self.tree.prefix + name)
         ]
 
     def bad_names(self) -> list[str]:
@@ -124,7 +124,7 @@ class Arrivals:
             return None
         if not os.path.samestat(before, facts):
             return None
-        return Seen(facts.st_size, facts.st_mtime_ns, checksum, ())
+        return Seen(facts.st_size, facts.st_mtime_ns, checksum)
 
     def _look(self, name: str) -> None:
         relation = RelationFile.of(self.tree.prefix + name, BLOCKS_A_SEGMENT)
@@ -143,4 +143,4 @@ class Arrivals:
         for (name, inode, seen), wrong in self._unjudged.judge():
             # Not if it was dropped since, and perhaps looked at anew.
             if wrong and self._seen.get(name) == (inode, seen):
-                self._seen[name] = inode, replace(seen, bad_blocks=wrong)
+                self._seen[name] = inode, seen.judged(wrong, self.looks.start_lsn or 0)

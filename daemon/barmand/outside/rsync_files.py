@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from barmand.model.backup import Backup, Cluster, Damage
+from barmand.model.backup import Backup, Cluster, Damage, Doubt
 from barmand.model.errors import Failure, ToolFailed
 from barmand.model.finding import Finding, demanded
 from barmand.model.order import Order, Reuse
@@ -101,7 +101,7 @@ class RsyncFiles:
             name = "local PGDATA" if self.ssh is None else "data directory"
             yield demanded(name, pgdata if error is None else _words(error), is_ok=error is None)
 
-    def copy(self, job: CopyJob, *, stop: Halting, report: Report) -> list[Damage]:
+    def copy(self, job: CopyJob, *, stop: Halting, report: Report) -> list[Damage | Doubt]:
         """Tablespaces and data directory together, balanced by bytes over the workers.
 
         Raises ToolFailed, StorageFailed, Stopped.
@@ -125,9 +125,9 @@ class RsyncFiles:
             if self.ssh is not None:
                 ciphers = quick_ciphers(self.ssh, halt)
                 fetching = replace(fetching, rsync=replace(self._rsync, ciphers=ciphers))
-            damages = spread(loads, job.order.jobs, fetching.fetch, halt)
+            found = spread(loads, job.order.jobs, fetching.fetch, halt)
             self._copy_outside(job, self._loads(job, attempts, beside))
-        return damages
+        return found
 
     def copy_control_file(self, job: CopyJob, *, stop: Halting) -> None:
         with _beside(job.home) as beside:

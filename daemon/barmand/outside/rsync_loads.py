@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from barmand.model.backup import Damage
+from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import Stopped, ToolFailed
 from barmand.model.order import Order, Reuse
 from barmand.outside.rsync import Fetch, Reference, Rsync
@@ -97,8 +97,8 @@ class Loads:
     limits: Limits
     add_bytes: Callable[[int], None]
 
-    def fetch(self, load: Load) -> list[Damage]:
-        """All of it: what is not here then was dropped by PostgreSQL. Bad pages are told."""
+    def fetch(self, load: Load) -> list[Damage | Doubt]:
+        """All of it: what is not here then was dropped by PostgreSQL. What is wrong is told."""
         known = None if self.past is None else self.past.known(load)
         arrivals = Arrivals(load.tree, self.looks, known, self.attempts.stop)
         tally = Tally(load, self.add_bytes)
@@ -118,7 +118,7 @@ class Loads:
         _demand(load.tree.source, set(unsettled) - set(arrivals.bad_names()))
         if self.manifest is not None:
             arrivals.tell(self.manifest)
-        return arrivals.damages()
+        return arrivals.found()
 
     def _bring(
         self,

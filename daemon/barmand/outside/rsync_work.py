@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from barmand.model.backup import Damage
+from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import Stopped
 from barmand.model.progress import Phase
 from barmand.outside.rsync_limits import Halting
@@ -58,15 +58,15 @@ class Progress:
 
 
 def spread(
-    loads: Sequence[Load], jobs: int, fetch: Callable[[Load], list[Damage]], halt: Halt
-) -> list[Damage]:
+    loads: Sequence[Load], jobs: int, fetch: Callable[[Load], list[Damage | Doubt]], halt: Halt
+) -> list[Damage | Doubt]:
     """Raises what the first worker that failed has raised; Stopped if all was stopped."""
     queue, lock = iter(loads), threading.Lock()
     failures: list[BaseException] = []
 
-    def work() -> list[Damage]:
+    def work() -> list[Damage | Doubt]:
         try:
-            return [damage for load in _shared(queue, lock, halt) for damage in fetch(load)]
+            return [each for load in _shared(queue, lock, halt) for each in fetch(load)]
         except BaseException as error:
             failures.append(error)
             halt.failed.set()
@@ -78,7 +78,7 @@ def spread(
         raise Stopped(halt.reason)
     if failures:
         raise failures[0]
-    return [damage for worker in workers for damage in worker.result()]
+    return [each for worker in workers for each in worker.result()]
 
 
 def _shared(queue: Iterator[Load], lock: threading.Lock, halt: Halt) -> Iterator[Load]:

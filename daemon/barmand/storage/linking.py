@@ -88,7 +88,7 @@ class Links:
             os.link(name, name, src_dir_fd=before, dst_dir_fd=there, follow_symlinks=False)
         except OSError:
             return None
-        return Seen(facts.st_size, facts.st_mtime_ns, checksum, ())
+        return Seen(facts.st_size, facts.st_mtime_ns, checksum)
 
     def of_file(self, source: Path, target: Path, shown: str) -> Seen | None:
         """Link `target` to the reference's file, if that is the same; None if it must be copied.
@@ -115,7 +115,7 @@ class Links:
                 if error.errno not in _CANNOT_LINK:
                     raise
                 return None
-        return Seen(facts.st_size, facts.st_mtime_ns, checksum, ())
+        return Seen(facts.st_size, facts.st_mtime_ns, checksum)
 
     def _checksum(self, path: str) -> str | None:
         return self._reference.checksums.get(path) if self._needs_checksums else None

@@ -8,10 +8,11 @@ and does not push out of it what PostgreSQL reads.
 
 import errno
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from barmand.model.backup import Damage, Doubt
 from barmand.model.pgdata import RelationFile
 from barmand.storage.disk import (
     at_the_disk,
@@ -23,7 +24,7 @@ from barmand.storage.disk import (
 )
 from barmand.storage.manifest import Algorithm, digest
 from barmand.storage.pace import Stop
-from barmand.storage.pages import PAGE_BYTES, judge
+from barmand.storage.pages import PAGE_BYTES, WrongPage, wrong_pages
 
 PIECE_BYTES = 8 * 1024 * 1024
 SMALL_BYTES = 1024 * 1024
@@ -54,14 +55,30 @@ class Looks:
 class Seen:
     """A file's copy: its bytes, its checksum in hex, the blocks of its relation that are bad.
 
-    `unjudged` are pages that were left to be judged by somebody else.
+    `doubtful` ones are bad unless they were written during the backup, as they say. `unjudged` are
+    pages that were left to be judged by somebody else.
     """
 
     size: int
     changed_ns: int
     checksum: str | None
-    bad_blocks: tuple[int, ...]
+    bad_blocks: tuple[int, ...] = ()
+    doubtful: tuple[WrongPage, ...] = ()
     unjudged: bytes = b""
+
+    def judged(self, wrong: Sequence[WrongPage], start_lsn: int) -> "Seen":
+        """With what was found when its pages were judged, by the backup's start."""
+        return replace(
+            self,
+            bad_blocks=tuple(page.block for page in wrong if page.lsn < start_lsn),
+            doubtful=tuple(page for page in wrong if page.lsn >= start_lsn),
+            unjudged=b"",
+        )
+
+    def found(self, path: str) -> list[Damage | Doubt]:
+        """What there is to say of the file, which is called so in the data directory."""
+        doubts = [Doubt(path, page.block, page.lsn) for page in self.doubtful]
+        return [Damage(path, self.bad_blocks), *doubts] if self.bad_blocks else [*doubts]
 
 
 class LiveCopy:
@@ -121,7 +138,7 @@ class LiveCopy:
         """As `copy`, at a file that came some other way: read once, nothing is changed."""
         sums = digest(self._looks.algorithm) if self._looks.algorithm else None
         start = self._looks.start_lsn
-        bad: list[int] = []
+        wrong: list[WrongPage] = []
         unjudged = b""
         done = 0
         with open_regular(path) as file, at_the_disk("read", path):
@@ -132,7 +149,7 @@ class LiveCopy:
                     if leaves_small and not done and len(piece) <= SMALL_BYTES:
                         unjudged = piece
                     else:
-                        bad += [first + index for index in judge(piece, first, start)]
+                        wrong += wrong_pages(piece, first)
                 if sums is not None:
                     sums.update(piece)
                 done += len(piece)
@@ -140,10 +157,11 @@ class LiveCopy:
             if done > SMALL_BYTES:
                 start_writing(file, 0, done)
         checksum = sums.hex() if sums else None
-        return Seen(done, facts.st_mtime_ns, checksum, tuple(bad), unjudged)
+        seen = Seen(done, facts.st_mtime_ns, checksum, unjudged=unjudged)
+        return seen.judged(wrong, start or 0) if wrong else seen
 
     def _copy_unseen(self, pair: "_Pair") -> Seen:
-        return Seen(sum(self._poured(pair)), pair.facts.st_mtime_ns, None, ())
+        return Seen(sum(self._poured(pair)), pair.facts.st_mtime_ns, None)
 
     def _copy_small(self, pair: "_Pair") -> Seen:
         size = sum(self._poured(pair))
@@ -154,11 +172,12 @@ class LiveCopy:
             sums.update(content)
             checksum = sums.hex()
         has_pages = pair.relation is not None and self._looks.start_lsn is not None
-        return Seen(size, pair.facts.st_mtime_ns, checksum, (), content if has_pages else b"")
+        unjudged = content if has_pages else b""
+        return Seen(size, pair.facts.st_mtime_ns, checksum, unjudged=unjudged)
 
     def _copy_seen(self, pair: "_Pair") -> Seen:
         sums = digest(self._looks.algorithm) if self._looks.algorithm else None
-        bad: list[int] = []
+        wrong: list[WrongPage] = []
         done = here = 0
 
         def see(end: int) -> None:
@@ -168,7 +187,7 @@ class LiveCopy:
                 if pair.relation is not None and self._looks.start_lsn is not None:
                     first = pair.relation.first_block + done // PAGE_BYTES
                     arrived, worse = self._mended(pair, piece, done, first)
-                    bad.extend(worse)
+                    wrong.extend(worse)
                 if sums is not None:
                     sums.update(arrived)
                 done += len(piece)
@@ -178,7 +197,8 @@ class LiveCopy:
             see(here - here % PAGE_BYTES)
         see(here)
         checksum = sums.hex() if sums else None
-        return Seen(done, pair.facts.st_mtime_ns, checksum, tuple(bad))
+        seen = Seen(done, pair.facts.st_mtime_ns, checksum)
+        return seen.judged(wrong, self._looks.start_lsn or 0) if wrong else seen
 
     def _poured(self, pair: "_Pair") -> Iterator[int]:
         """The bytes of each step, when they are here and on their way to the disk."""
@@ -194,28 +214,33 @@ class LiveCopy:
 
     def _mended(
         self, pair: "_Pair", piece: bytes, offset: int, first: int
-    ) -> tuple[bytes, list[int]]:
-        """Pages that were wrong, read again and written to the copy; and the blocks that stay
-        wrong however often.
+    ) -> tuple[bytes, list[WrongPage]]:
+        """Pages that were wrong, read again and written to the copy; and those that stay wrong
+        however often.
         """
-        start = self._looks.start_lsn or 0
-        wrong = judge(piece, first, start)
+        wrong = wrong_pages(piece, first)
         if not wrong:
             return piece, []
         mended = bytearray(piece)
         for _ in range(REREADS):
             self._stop.wait(REREAD_SECONDS)
-            for index in tuple(wrong):
-                begin = index * PAGE_BYTES
-                page = os.pread(pair.original, PAGE_BYTES, offset + begin)
-                # A page that is short now was cut off with its relation: the WAL tells that.
-                if len(page) < PAGE_BYTES or not judge(page, first + index, start):
-                    mended[begin : begin + len(page)] = page
-                    os.pwrite(pair.copy, page, offset + begin)
-                    wrong.remove(index)
+            wrong = [page for page in wrong if not self._mend(pair, mended, offset, page, first)]
             if not wrong:
                 break
-        return bytes(mended), [first + index for index in wrong]
+        return bytes(mended), wrong
+
+    def _mend(
+        self, pair: "_Pair", piece: bytearray, offset: int, wrong: WrongPage, first: int
+    ) -> bool:
+        """Read a page once more. Is it right now?"""
+        begin = (wrong.block - first) * PAGE_BYTES
+        page = os.pread(pair.original, PAGE_BYTES, offset + begin)
+        # A page that is short now was cut off with its relation: the WAL tells that.
+        if len(page) == PAGE_BYTES and wrong_pages(page, wrong.block):
+            return False
+        piece[begin : begin + len(page)] = page
+        os.pwrite(pair.copy, page, offset + begin)
+        return True
 
 
 @dataclass(frozen=True, slots=True)

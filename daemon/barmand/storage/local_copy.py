@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from barmand.model.backup import Damage
+from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.model.pgdata import RelationFile, may_vanish
 from barmand.storage.attempts import Attempts
@@ -114,7 +114,7 @@ class LocalCopy:
             needs_checksums = self.manifest is not None
             self._links = Links(self.reference, self.home, needs_checksums=needs_checksums)
 
-    def run(self, survey: Survey, crew: Crew) -> list[Damage]:
+    def run(self, survey: Survey, crew: Crew) -> list[Damage | Doubt]:
         """Raises StorageFailed, Stopped. Nothing is synced yet."""
         queue = BatchQueue(survey.batches, self.paces.spaces.keys())
         end = EitherStop(self.attempts.stop, threading.Event())
@@ -129,18 +129,18 @@ class LocalCopy:
         # The failure itself, not a worker that it has stopped.
         for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
             raise error
-        return [damage for worker in workers for damage in worker.result()]
+        return [each for worker in workers for each in worker.result()]
 
     def _work(
         self, number: int, queue: BatchQueue, starts: Starts, end: EitherStop
-    ) -> list[Damage]:
+    ) -> list[Damage | Doubt]:
         starts.wait()
         heed(end, "copying to", self.home)
         if queue.drained.is_set():
             return []  # the others do it all
         log.info("copy worker starts", worker=number)
-        damages: list[Damage] = []
-        unjudged = Unjudged[tuple[Item, Seen]](self.looks.start_lsn or 0)
+        found: list[Damage | Doubt] = []
+        unjudged = Unjudged[tuple[Item, Seen]]()
         try:
             for batch in queue.batches():
                 worker = self._worker(batch.tree.prefix, end)
@@ -152,14 +152,14 @@ class LocalCopy:
                     if seen is not None and seen.unjudged and item.relation is not None:
                         unjudged.add((item, seen), seen.unjudged, item.relation.first_block)
                     elif seen is not None:
-                        damages += self._told(item, seen)
+                        found += self._told(item, seen)
                     if unjudged.is_enough:
-                        damages += self._settle(unjudged, end)
-            damages += self._settle(unjudged, end)
+                        found += self._settle(unjudged, end)
+            found += self._settle(unjudged, end)
         except BaseException:
             end.other.set()
             raise
-        return damages
+        return found
 
     def _unlinked(self, batch: Batch, end: Stop) -> Sequence[str]:
         """What is left to be brought when all that can be linked at once was."""
@@ -184,9 +184,9 @@ class LocalCopy:
         copier = LiveCopy(self.looks, end, took, piece)
         return Worker(copier, meter, replace(self.attempts, stop=end))
 
-    def _settle(self, unjudged: Unjudged[tuple[Item, Seen]], end: Stop) -> list[Damage]:
+    def _settle(self, unjudged: Unjudged[tuple[Item, Seen]], end: Stop) -> list[Damage | Doubt]:
         """Judge what waits. A file with a wrong page is copied once more, and looked at closely."""
-        damages: list[Damage] = []
+        found: list[Damage | Doubt] = []
         for (item, seen), wrong in unjudged.judge():
             judged: Seen | None = seen
             if wrong:
@@ -194,13 +194,13 @@ class LocalCopy:
                 worker.meter.begin(told=seen.size)
                 judged = self._take(worker, item, leaves_small=False)
             if judged is not None:
-                damages += self._told(item, judged)
-        return damages
+                found += self._told(item, judged)
+        return found
 
-    def _told(self, item: Item, seen: Seen) -> list[Damage]:
+    def _told(self, item: Item, seen: Seen) -> list[Damage | Doubt]:
         if self.manifest is not None and seen.checksum is not None:
             self.manifest.add(item.shown, seen.size, seen.changed_ns, seen.checksum)
-        return [Damage(item.shown, seen.bad_blocks)] if seen.bad_blocks else []
+        return seen.found(item.shown)
 
     def _take(self, worker: Worker, item: Item, *, leaves_small: bool) -> Seen | None:
         """None when PostgreSQL has dropped it."""

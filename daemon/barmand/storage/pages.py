@@ -5,6 +5,7 @@ page's header: LSN in bytes 0 to 7, checksum in 8 and 9, `pd_upper` in 14 and 15
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
@@ -28,24 +29,28 @@ _BASES = np.array(
 """Where the sums begin: checksumBaseOffsets."""
 
 
-def judge(
-    data: bytes | bytearray | memoryview,
-    first_block: int,
-    start_lsn: int,
-    end_lsn: int | None = None,
-) -> list[int]:
-    """Indexes of the whole pages in `data` whose checksum is wrong.
+@dataclass(frozen=True, slots=True)
+class WrongPage:
+    """A block of a relation's fork whose checksum is wrong, and when it says it was written."""
 
-    `first_block` is the first page's block number in its relation's fork. A page that was never
-    used is fine; one whose LSN is not before `start_lsn` was written during the backup: its WAL
-    makes it whole, torn or not. Not so where its LSN is behind `end_lsn`, the end of the backup.
+    block: int
+    lsn: int
+
+
+def wrong_pages(data: bytes | bytearray | memoryview, first_block: int) -> list[WrongPage]:
+    """Of the whole pages in `data`; `first_block` is the first one's number in its fork.
+
+    A page that was never used has no checksum, and is fine if it is empty: PostgreSQL reads no
+    other. What is written during a backup may be torn, and its WAL makes it whole: its LSN tells.
     """
     count = len(data) // PAGE_BYTES
-    return _wrong(data, _numbers(first_block, count), start_lsn, end_lsn) if count else []
+    if not count:
+        return []
+    return [page for _, page in _found(data, _numbers(first_block, count))]
 
 
-def judge_each(several: Sequence[tuple[bytes, int]], start_lsn: int) -> list[list[int]]:
-    """As `judge`, for the pages of many small files at once: each file's data and first block.
+def wrong_pages_each(several: Sequence[tuple[bytes, int]]) -> list[list[WrongPage]]:
+    """As `wrong_pages`, of many small files at once: each file's data and first block.
 
     numpy takes nearly as long for one page as for twenty.
     """
@@ -53,13 +58,11 @@ def judge_each(several: Sequence[tuple[bytes, int]], start_lsn: int) -> list[lis
     if not sum(counts):
         return [[] for _ in several]
     cut = [data[: count * PAGE_BYTES] for (data, _), count in zip(several, counts, strict=True)]
+    files = np.repeat(np.arange(len(counts)), counts)
     blocks = [_numbers(first, count) for (_, first), count in zip(several, counts, strict=True)]
-    wrong = _wrong(b"".join(cut), np.concatenate(blocks), start_lsn, None)
-    begin = 0
-    found: list[list[int]] = []
-    for count in counts:
-        found.append([index - begin for index in wrong if begin <= index < begin + count])
-        begin += count
+    found: list[list[WrongPage]] = [[] for _ in several]
+    for index, page in _found(b"".join(cut), np.concatenate(blocks)):
+        found[int(files[index])].append(page)
     return found
 
 
@@ -67,24 +70,23 @@ def _numbers(first_block: int, count: int) -> NDArray[np.uint32]:
     return np.arange(first_block, first_block + count, dtype=np.uint64).astype(np.uint32)
 
 
-def _wrong(
-    data: bytes | bytearray | memoryview,
-    blocks: NDArray[np.uint32],
-    start_lsn: int,
-    end_lsn: int | None,
-) -> list[int]:
+def _found(
+    data: bytes | bytearray | memoryview, blocks: NDArray[np.uint32]
+) -> list[tuple[int, WrongPage]]:
+    """Each with its index in `data`."""
     count = len(blocks)
     words = np.frombuffer(data, dtype="<u4", count=count * PAGE_BYTES // 4).reshape(count, -1)
     halves = np.frombuffer(data, dtype="<u2", count=count * PAGE_BYTES // 2).reshape(count, -1)
-    stored, upper = halves[:, 4], halves[:, 7]
-    wrong = (_checksums(words, blocks) != stored) & (upper != 0)
-    if not wrong.any():
-        return []
-    lsn = (words[:, 0].astype(np.uint64) << np.uint64(32)) | words[:, 1]
-    is_told = lsn < np.uint64(start_lsn)
-    if end_lsn is not None:
-        is_told |= lsn > np.uint64(end_lsn)
-    return [int(index) for index in np.flatnonzero(wrong & is_told)]
+    stored, is_new = halves[:, 4], halves[:, 7] == 0
+    wrong = _checksums(words, blocks) != stored
+    wrong[is_new] = words[is_new].any(axis=1)
+    return [
+        (
+            int(index),
+            WrongPage(int(blocks[index]), int(words[index, 0]) << 32 | int(words[index, 1])),
+        )
+        for index in np.flatnonzero(wrong)
+    ]
 
 
 def _checksums(words: NDArray[np.uint32], blocks: NDArray[np.uint32]) -> NDArray[np.uint32]:

@@ -16,7 +16,7 @@ from barmand.model.errors import Stopped
 from barmand.model.pgdata import RelationFile
 from barmand.storage.disk import Stop, at_the_disk, heed, open_regular
 from barmand.storage.manifest import Digest
-from barmand.storage.pages import PAGE_BYTES, judge
+from barmand.storage.pages import PAGE_BYTES, wrong_pages
 
 READERS = 2
 PIECE_BYTES = 1024 * 1024
@@ -75,7 +75,11 @@ def seen(
         if pages is not None:
             first = pages.relation.first_block + (done - len(rest)) // PAGE_BYTES
             whole = rest + piece if rest else piece
-            bad += [first + index for index in judge(whole, first, begin, end)]
+            bad += [
+                page.block
+                for page in wrong_pages(whole, first)
+                if not begin <= page.lsn <= end  # else its WAL makes it whole
+            ]
             rest = whole[len(whole) - len(whole) % PAGE_BYTES :]
         done += len(piece)
     return Read(done, digest.hex() if digest else "", tuple(bad))

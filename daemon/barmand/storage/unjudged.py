@@ -2,7 +2,7 @@
 
 from typing import Generic, TypeVar
 
-from barmand.storage.pages import judge_each
+from barmand.storage.pages import WrongPage, wrong_pages_each
 
 ENOUGH_BYTES = 8 * 1024 * 1024
 
@@ -12,8 +12,7 @@ T = TypeVar("T")
 class Unjudged(Generic[T]):
     """One worker's. A `T` is what its owner needs to go on with a file whose pages are judged."""
 
-    def __init__(self, start_lsn: int) -> None:
-        self._start_lsn = start_lsn
+    def __init__(self) -> None:
         self._owners: list[T] = []
         self._pages: list[tuple[bytes, int]] = []
         self._bytes = 0
@@ -27,12 +26,8 @@ class Unjudged(Generic[T]):
         self._pages.append((pages, first_block))
         self._bytes += len(pages)
 
-    def judge(self) -> list[tuple[T, tuple[int, ...]]]:
-        """Each that waited, with its blocks that are wrong; none waits any more."""
-        wrong = judge_each(self._pages, self._start_lsn)
-        judged = [
-            (owner, tuple(first + index for index in indexes))
-            for owner, (_, first), indexes in zip(self._owners, self._pages, wrong, strict=True)
-        ]
+    def judge(self) -> list[tuple[T, list[WrongPage]]]:
+        """Each that waited, with its pages that are wrong; none waits any more."""
+        judged = list(zip(self._owners, wrong_pages_each(self._pages), strict=True))
         self._owners, self._pages, self._bytes = [], [], 0
         return judged
