@@ -196,17 +196,20 @@ def test_a_page_that_was_torn_when_it_was_read_is_fetched_again_and_no_damage(
     assert taking.verify(backup)
 
 
+@pytest.mark.parametrize("reuse", [Reuse.OFF, Reuse.LINK])
 def test_an_unreadable_file_fails_the_backup_and_is_named(
-    taking: Taking, copier: FileCopier
+    taking: Taking, copier: FileCopier, reuse: Reuse
 ) -> None:
     cluster = taking.cluster
+    if reuse is Reuse.LINK:
+        taking.take(copier)
     cluster.psql("CREATE TABLE secret AS SELECT 1 AS n")
     path = cluster.data / cluster.psql("SELECT pg_relation_filepath('secret')")
     cluster.psql("CHECKPOINT")
     path.chmod(0)
     try:
         with pytest.raises(Failure) as failed:
-            taking.take(copier, retry_times=3)
+            taking.take(copier, retry_times=3, reuse=reuse)
     finally:
         path.chmod(0o600)
         cluster.psql("DROP TABLE secret")
@@ -215,6 +218,7 @@ def test_an_unreadable_file_fails_the_backup_and_is_named(
     assert "read" in (failed.value.hint or "").partition("\n")[0]
     assert "write" not in (failed.value.hint or "")
     assert "key" not in (failed.value.hint or "")
+    assert "|" not in (failed.value.hint or "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])

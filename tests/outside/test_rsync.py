@@ -291,6 +291,18 @@ def test_one_that_was_killed_tells_no_progress_as_the_reason() -> None:
     assert hearing.ending(Finished(-15, lines)).error.hint is None
 
 
+def test_a_file_that_was_linked_is_no_complaint() -> None:
+    """rsync fills up with blanks what did not change: many of them hid the reason."""
+    entries: list[Entry] = []
+    hearing = Hearing(STRICT, entries.append, lambda _bytes: None)
+    complaint = 'rsync: [sender] send_files failed to open "/pg/1": Permission denied (13)'
+    for number in range(100):
+        hearing.take(f"|hf         |9|2026/11/23-05:00:00|rw-------|base/{number}|")
+    hearing.take(complaint)
+    assert [entry.path for entry in entries] == [f"base/{number}" for number in range(100)]
+    assert hearing.complaints == [complaint]
+
+
 def test_a_hint_does_not_repeat_the_message() -> None:
     hearing = Hearing(STRICT, lambda _entry: None, lambda _bytes: None)
     for number in (1, 2):

@@ -19,7 +19,7 @@ _LASTING_CODES = frozenset({1, 2, 4, 6})
 """Syntax, protocol, actions that are not carried: another attempt ends the same way."""
 _KEPT_COMPLAINTS = 20
 
-_FILE = re.compile(r"\|(\S{11})\|(\d+)\|([\d/:-]+)\|(\S{9})\|(.*)\|")
+_FILE = re.compile(r"\|(\S[^|]{10})\|(\d+)\|([\d/:-]+)\|(\S{9})\|(.*)\|")
 _PROGRESS = re.compile(r"\s*(\d+)\s+\d+%\s+\S+/s\s+[\d:?]+\s*(?:\((?:xfr|ir)[^)]*\))?")
 _QUOTED = re.compile(r'"(.*)"')
 _GONE = re.compile(r'file has vanished: "|rsync: .*".*: No such file or directory \(2\)')
