@@ -23,6 +23,7 @@ from barmand.service.chores import Chores
 from barmand.service.control import Control
 from barmand.service.desk import Desk
 from barmand.service.ground_work import prepare_ground, rebuild
+from barmand.service.grounds import Grounds
 from barmand.service.holding import Holding
 from barmand.service.house import House, Kit
 from barmand.service.job import Key
@@ -59,6 +60,7 @@ class Daemon:
         self._read = settings
         self._reloading = threading.Lock()
         self._lock = StateLock(daemon.state_directory)
+        self._grounds = Grounds()
         self._catalog = open_catalog(daemon.state_directory / STATE_FILE)
         self._runner = Runner(limits_of(daemon))
         self._receivers = Receivers(
@@ -126,6 +128,7 @@ class Daemon:
             life.callback(self._catalog.close)
             signals = Signals()
             log.info("barmand starts", version=__version__, config=str(self._settings.path))
+            self._desk.house = self._claimed(self._desk.house)
             tell_problems(self._desk.house)
             self._settle(self._desk.house.kits.values())
             self._control.start()
@@ -172,6 +175,10 @@ class Daemon:
             if backup.server == kit.name:
                 kit.restart.fail_if_active(backup)
 
+    def _claimed(self, house: House) -> House:
+        self._see_to_ground(house.kits.values(), self._grounds.claim)
+        return self._grounds.without_refused(house)
+
     def _see_to_ground(self, kits: Iterable[Kit], deed: Callable[[Kit], None]) -> None:
         """Each server's disk, side by side: one that does not answer is not waited for long."""
         for kit in kits:
@@ -181,11 +188,15 @@ class Daemon:
 
     def _serve(self, house: House) -> None:
         """Directories, watches, receivers, schedules and unfinished deletions of this house."""
-        prepare = partial(prepare_ground, self._catalog.servers)
-        self._see_to_ground(house.served.values(), prepare)
+        self._see_to_ground(house.served.values(), self._prepare)
+        self._grounds.keep([*house.kits.values(), *house.leaving.values()])
         self._wire(house)
         for name in house.served:
             self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
+
+    def _prepare(self, kit: Kit) -> None:
+        prepare_ground(self._catalog.servers, kit)
+        self._grounds.claim(kit)  # it may be there only now
 
     def _wire(self, house: House) -> None:
         served = house.served
@@ -274,7 +285,9 @@ class Daemon:
             settings = judged_by_libpq(read(self._settings.path))
             demand_grammar(settings)
             began_with = self._settings.daemon
-            house = self._builder.next_house(self._desk.house, self._read, settings, began_with)
+            house = self._claimed(
+                self._builder.next_house(self._desk.house, self._read, settings, began_with)
+            )
             known = self._desk.house.kits
             self._see_to_ground((house.kits[n] for n in house.kits.keys() - known), rebuild)
             self._desk.house, self._read = house, settings

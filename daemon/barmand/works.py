@@ -413,10 +413,15 @@ class Works:
             method=self._method,
             hooks=self._hooks,
             ring_archive=partial(self._bells.ring_archive, self._name),
-            demand_slot=_nothing if self._streaming is None else self._streaming.demand_slot,
+            demand_slot=self._demand_slot,
             now=local_now,
             monotonic=monotonic,
         )
+
+    def _demand_slot(self, seconds: int) -> None:
+        """While an operator has stopped the receiver, a slot would keep what nobody fetches."""
+        if self._streaming is not None and not self._bells.receivers.is_held(self._name):
+            self._streaming.demand_slot(seconds)
 
     def _restore(self, forbidden: tuple[Path, ...]) -> Restore:
         return Restore(
@@ -477,7 +482,3 @@ class Works:
             ),
             now=local_now,
         )
-
-
-def _nothing(_seconds: int) -> None:
-    """WAL that is pushed needs no slot."""

@@ -24,6 +24,7 @@ from daemon.asking import (
     judged,
     programs_of,
     restored,
+    server_status,
     show,
     streaming,
     walsenders,
@@ -272,6 +273,34 @@ def test_a_second_daemon_names_the_first_and_ends(
     assert second.wait() == 4
     assert f"pid {first.pid}" in second.log
     assert ask(first, "ping")["pid"] == first.pid
+
+
+def test_a_second_daemon_lets_a_directory_alone_in_which_the_first_works(
+    daemon: Daemon, cluster: Cluster, make_daemon: Callable[[str], Daemon], folder: Path
+) -> None:
+    """It would take the backup for an interrupted one, and offer to delete it."""
+    servers = {"main": server_options(cluster), "new": server_options(cluster, slot_name="new")}
+    second = make_daemon(
+        ini(folder, servers, state_directory=folder / "state2", control_socket=folder / "ctl2")
+    )
+    second.expects("server is put aside")
+    daemon.expects("backup failed")
+    with held_copy(daemon) as (_, taken):
+        second.start()
+        assert backups(second, "main") == []
+        told = ask(second, "backup", servers=["main"])
+        why = f"another barmand (pid {daemon.pid}) works in {folder}/home/main"
+        assert why in told["problems"][0]["error"]["message"]
+        assert server_status(second, "new")["state"] == "active"
+        second.hup()
+        assert server_status(second, "main")["state"] == "broken"
+        assert show(daemon, taken)["status"] == "STARTED"
+        ask(daemon, "cancel", server="main")
+        becomes(daemon, "FAILED", taken)
+    daemon.stop()
+    second.hup()
+    assert server_status(second, "main")["state"] == "active"
+    assert "cancelled" in show(second, taken)["error"]["message"]
 
 
 def test_the_lock_of_a_killed_daemon_is_free(

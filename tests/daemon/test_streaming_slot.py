@@ -225,6 +225,19 @@ def test_the_slot_is_dropped_only_while_nothing_is_received(daemon: Daemon) -> N
     assert receive_wal(daemon, "create-slot")["slot"]["wal_status"] == "reserved"
 
 
+def test_a_backup_makes_no_slot_for_a_receiver_that_was_stopped(daemon: Daemon) -> None:
+    """It would keep WAL that nobody fetches, until the primary's disk is full."""
+    receive_wal(daemon, "stop")
+    receive_wal(daemon, "drop-slot")
+    daemon.expects("backup failed")
+    result = ask(daemon, "backup", servers=["main"], follow="done")
+    assert "the receiver makes it, and is stopped" in str(result)
+    assert receive_wal(daemon, "show")["slot"]["exists"] is False
+    receive_wal(daemon, "start")
+    streaming(daemon)
+    done(daemon)
+
+
 def test_a_reset_names_what_is_lost_and_goes_on_at_the_slot(
     small: Cluster, daemon_for: Callable[..., Daemon], home: Path
 ) -> None:

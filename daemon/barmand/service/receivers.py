@@ -114,6 +114,10 @@ class Receivers:
             if server not in self._running and not self._is_held(server):
                 self._begin(server, self._sources[server])
 
+    def is_held(self, server: str) -> bool:
+        """Has an operator stopped it?"""
+        return self._is_held(server)
+
     def is_running(self, server: str) -> bool:
         """Also while it pauses between two attempts."""
         with self._serving:

@@ -1,5 +1,6 @@
-"""One daemon per state directory."""
+"""One daemon per state directory, and per directory of backups."""
 
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -34,3 +35,52 @@ class StateLock:
 
     def release(self) -> None:
         os.close(self._file)
+
+
+class DirectoryLock:
+    """One on a directory itself, so that nothing is written into it; it ends with the process."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises Refused naming the holder, StorageFailed."""
+        with at_the_disk("open", directory):
+            self._file = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with at_the_disk("lock", directory):
+                _lock(self._file, directory)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def release(self) -> None:
+        os.close(self._file)
+
+
+def _lock(directory: int, path: Path) -> None:
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Refused(
+            f"another barmand (pid {_holder(directory) or 'unknown'}) works in {path}",
+            hint="Stop that one and reload this one, or give this one another directory.",
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+
+
+_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+"""Of file systems that lock no directory, as NFS: nothing can be told there."""
+
+
+def _holder(directory: int) -> int | None:
+    """Who has locked it, as proc(5) tells it; None where it does not."""
+    inode = os.fstat(directory).st_ino
+    try:
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        words = line.split()
+        if "FLOCK" in words and words[-3].endswith(f":{inode}"):
+            return int(words[-4])
+    return None
