@@ -1,10 +1,10 @@
 """A backup as a row, and a row as a backup."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, insert, select
 
 from barmand.catalog import rows
 from barmand.model.backup import Backup, Cluster, Copied, Damage, Reason, Status, Tablespace
@@ -108,21 +108,23 @@ def select_backups(connection: Connection, *conditions: Any) -> Sequence[Backup]
         .order_by(rows.tablespaces.c.oid)
     ):
         spaces[row.server, row.backup_id].append(Tablespace(row.name, row.oid, row.location))
-    return [_backup(row, tuple(spaces[row.server, row.id])) for row in found]
+    return [_backup(dict(zip(_NAMES, row, strict=True)), spaces) for row in found]
 
 
 _NAMES = tuple(rows.backups.c.keys())
 
 
-def _backup(row: Row[Any], spaces: tuple[Tablespace, ...]) -> Backup:
-    facts = dict(zip(_NAMES, row, strict=True))
+def _backup(
+    facts: Mapping[str, Any], spaces: Mapping[tuple[str, str], Sequence[Tablespace]]
+) -> Backup:
+    """`facts` by column, `spaces` by server and id."""
     cluster = copied = reason = None
     if facts["system_id"] is not None:
         cluster = Cluster(
             **{name: facts[name] for name in _CLUSTER},
             size=facts["cluster_size"],
             included_files=tuple(facts["included_files"]),
-            tablespaces=spaces,
+            tablespaces=tuple(spaces.get((facts["server"], facts["id"]), ())),
         )
     if facts["begin_lsn"] is not None:
         damages = tuple(Damage(path, tuple(blocks)) for path, blocks in facts["damages"] or ())
