@@ -101,6 +101,26 @@ def test_each_command_is_what_the_daemon_understands(line: str, request_: AnyReq
 
 
 @pytest.mark.parametrize(
+    ("word", "name", "location"),
+    [
+        ("a:/b:/c", "a", "/b:/c"),
+        ("Odd Näme; 'x' = y:z, w:/srv/new", "Odd Näme; 'x' = y:z, w", "/srv/new"),
+        ("a::/b", "a:", "/b"),
+        ("/a:/b", "/a", "/b"),
+        (r"back\slash:/b", r"back\slash", "/b"),
+        ("16385:/b", "16385", "/b"),
+        ("a:/", "a", "/"),
+    ],
+)
+def test_a_tablespace_is_told_from_its_location_where_that_begins(
+    word: str, name: str, location: str
+) -> None:
+    parsed = arguments.parse(["restore", "main", "last", "/x", "--tablespace", word])
+    assert parsed is not None
+    assert parsed.params["tablespaces"] == {name: location}
+
+
+@pytest.mark.parametrize(
     ("line", "request_"),
     [
         ("main", StartBackup(servers=["main"])),
@@ -201,6 +221,7 @@ def test_an_unknown_way_to_reuse_files_is_refused() -> None:
         ("backup --immediate main", "unrecognized arguments: --immediate"),
         ("restore main last /x --tablespace here", "--tablespace: 'here' is not NAME:LOCATION"),
         ("restore main last /x --tablespace a:b", "--tablespace: 'a:b' is not NAME:LOCATION"),
+        ("restore main last /x --tablespace :/b", "--tablespace: ':/b' is not NAME:LOCATION"),
         ("restore m last /x --tablespace a:/b --tablespace a:/c", "--tablespace: one tablespace"),
         ("list-backups all main", "`all` means every server"),
         ("-f xml ping", "-f/--format: invalid choice: 'xml'"),

@@ -67,7 +67,7 @@ def _add_restore(parser: argparse.ArgumentParser) -> None:
         metavar="NAME:LOCATION",
         action="append",
         type=values.tablespace,
-        help="put this tablespace there; may come several times",
+        help="put the tablespace of this name or OID there; may come several times",
     )
 
 

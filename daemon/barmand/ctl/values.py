@@ -55,11 +55,11 @@ def one_server(name: str, command: str) -> str:
 
 
 def tablespace(text: str) -> tuple[str, str]:
-    """`NAME:LOCATION`; the name ends at the first colon, the location is an absolute folder."""
-    name, colon, location = text.partition(":")
-    if not (name and colon and location.startswith("/")):
+    """`NAME:LOCATION`; the location is absolute, so the name, or OID, ends at the first `:/`."""
+    name, begin, rest = text.partition(":/")
+    if not (name and begin):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME:LOCATION with an absolute LOCATION")
-    return name, location
+    return name, f"/{rest}"
 
 
 def folder(text: str) -> str:

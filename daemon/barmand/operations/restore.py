@@ -16,9 +16,10 @@ import structlog
 from barmand.catalog.holds import Holds
 from barmand.catalog.proofs import Proofs
 from barmand.model.backup import RESTORABLE, Backup, Tablespace
-from barmand.model.errors import NotFound, Refused, Stopped
+from barmand.model.errors import Refused, Stopped
 from barmand.model.progress import Phase
 from barmand.model.recovery import Target, archiving_off, settings_for
+from barmand.model.tablespace_places import places_of
 from barmand.operations.archive import names_of
 from barmand.operations.hooks import Hooks
 from barmand.operations.lay_wal import LayWal
@@ -71,7 +72,7 @@ class Restore:
     ) -> Plan:
         """Raises Refused, NotFound, StorageFailed; writes nothing.
 
-        `moved` names the folder of each tablespace: none goes where it was without being told.
+        `moved` has the folder of each tablespace, by its name or its OID.
         """
         needed, cluster = backup.needed(), backup.cluster
         if backup.status not in RESTORABLE or needed is None or cluster is None:
@@ -88,7 +89,8 @@ class Restore:
             self._archives(backup, cluster.tablespaces)  # or they are not all there
         line = self.wal.line(backup, target)
         segments, hole = self.wal.segments(backup, target, line, cluster.segment_size)
-        places = self._places(cluster.tablespaces, moved)
+        moved_to = places_of(cluster.tablespaces, moved)
+        places = {space: Destination(Path(place)) for space, place in moved_to.items()}
         every = [Destination(destination), *places.values()]
         for place in every:
             place.refuse_unless_usable(self.forbidden)
@@ -143,21 +145,6 @@ class Restore:
 
     def _lacks(self, backup: Backup) -> Lacks:
         return Lacks.of(backup, self.layout.data(backup.id))
-
-    def _places(
-        self, tablespaces: Sequence[Tablespace], moved: Mapping[str, str]
-    ) -> dict[Tablespace, Destination]:
-        unknown = sorted(set(moved) - {space.name for space in tablespaces})
-        if unknown:
-            raise NotFound(f"the backup has no tablespace {unknown[0]!r}")
-        left = [space for space in tablespaces if space.name not in moved]
-        if left:
-            raise Refused(
-                f"tablespace {left[0].name!r} needs a place: its own may be a running cluster's",
-                hint="Say where each shall lie, even if it is the old place: "
-                + " ".join(f"--tablespace '{each.name}:{each.location}'" for each in left),
-            )
-        return {space: Destination(Path(moved[space.name])) for space in tablespaces}
 
     def _lay_out(
         self,

@@ -399,7 +399,7 @@ class RestoredReply(Reply, frozen=True, kw_only=True):
 
 
 class Restore(Request, frozen=True, kw_only=True):
-    """`tablespaces` maps a tablespace's name to the folder that it shall have.
+    """`tablespaces` maps a tablespace's name, or its OID, to the folder that it shall have.
 
     A backup that a verification found damaged is refused, unless `accept_damage`.
     """
