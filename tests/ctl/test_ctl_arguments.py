@@ -5,6 +5,7 @@ import os
 from typing import get_args
 
 import pytest
+from msgspec import inspect
 
 from barmand.ctl import arguments, values
 from barmand.ctl.backup_command import SENT
@@ -19,9 +20,11 @@ from barmand.wire.messages import (
     CheckBackup,
     Count,
     Delete,
+    Jobs,
     ListBackups,
     ListServers,
     Ping,
+    PositiveSeconds,
     Reload,
     Restore,
     Seconds,
@@ -136,7 +139,8 @@ def test_a_tablespace_is_told_from_its_location_where_that_begins(
         ("--no-immediate-checkpoint m", StartBackup(servers=["m"], immediate_checkpoint=False)),
         ("--retry-times 3 --retry-sleep 0.5 m", StartBackup(servers=["m"], retry_times=3,
                                                             retry_sleep=0.5)),
-        ("--retry-times 3 --no-retry m", StartBackup(servers=["m"], retry_times=0)),
+        ("--no-retry m", StartBackup(servers=["m"], retry_times=0)),
+        ("--manifest --manifest m", StartBackup(servers=["m"], manifest=True)),
         ("--bwlimit 0 m", StartBackup(servers=["m"], bwlimit=0)),
         ("-j 4 m", StartBackup(servers=["m"], jobs=4)),
         ("--jobs=4 m", StartBackup(servers=["m"], jobs=4)),
@@ -172,8 +176,45 @@ def test_every_field_of_a_backup_request_can_be_asked_for() -> None:
 
 
 def test_the_client_knows_the_limits_of_the_wire() -> None:
-    (count,), (seconds,) = get_args(Count)[1:], get_args(Seconds)[1:]
-    assert (count.le, seconds.le) == (values.COUNT_LIMIT, values.SECONDS_LIMIT)
+    limits = [get_args(kind)[1].le for kind in (Count, Jobs, Seconds, PositiveSeconds)]
+    seconds = values.SECONDS_LIMIT
+    assert limits == [values.COUNT_LIMIT, values.JOBS_LIMIT, seconds, seconds]
+
+
+NUMBERS = (
+    *("0", "0.5", "1e-400", "1000", "1001", "31536000", "31536001"),
+    *("1000000000", "1000000001", "-1", "nan", "inf"),
+)
+
+
+def options_with_a_number() -> list[str]:
+    """Those of `backup`, as the wire has them."""
+    told = inspect.type_info(StartBackup)
+    assert isinstance(told, inspect.StructType)
+    return [
+        f"--{field.encode_name.replace('_', '-')}"
+        for field in told.fields
+        if isinstance(field.type, inspect.UnionType)
+        and any(isinstance(kind, inspect.IntType | inspect.FloatType) for kind in field.type.types)
+    ]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("option", options_with_a_number())
+def test_a_number_that_the_wire_refuses_is_refused_by_the_option(option: str, number: str) -> None:
+    line = f"backup --wait m {option} {number}"
+    try:
+        arguments.parse(line.split())
+    except UsageError as error:
+        assert f"{option}: {number!r} is " in error.message  # noqa: PT017 - else it is sent
+    else:
+        assert asked(line)  # Malformed here would be msgspec's words to an operator
+
+
+def test_the_options_with_a_number_are_these() -> None:
+    assert {"--jobs", "--jobs-start-batch-period", "--bwlimit", "--wait-timeout"} < set(
+        options_with_a_number()
+    )
 
 
 @pytest.mark.parametrize(
@@ -185,6 +226,16 @@ def test_the_client_knows_the_limits_of_the_wire() -> None:
         ("--retry-times ½ m", "--retry-times: '½' is not a whole number, 0 or greater"),
         ("--bwlimit 1000000001 m", "--bwlimit: '1000000001' is more than 1000000000"),
         ("--jobs 0 m", "-j/--jobs: '0' is not 1 or greater"),
+        ("-j 1001 m", "-j/--jobs: '1001' is more than 1000"),
+        ("--jobs-start-batch-size 1001 m", "--jobs-start-batch-size: '1001' is more than 1000"),
+        ("--jobs-start-batch-period 0 m", "--jobs-start-batch-period: '0' is not greater than 0"),
+        ("--manifest --no-manifest m", "--no-manifest: not allowed with argument --manifest"),
+        (
+            "--no-immediate-checkpoint m --immediate-checkpoint",
+            "--immediate-checkpoint: not allowed with argument --no-immediate-checkpoint",
+        ),
+        ("--retry-times 3 --no-retry m", "--no-retry: not allowed with argument --retry-times"),
+        ("--no-retry --retry-times 0 m", "--retry-times: not allowed with argument --no-retry"),
         ("--jobs many m", "-j/--jobs: 'many' is not a whole number, 0 or greater"),
         ("--retry-sleep nan m", "--retry-sleep: 'nan' is not a number of seconds, 0 or greater"),
         ("--retry-sleep -1 m", "--retry-sleep: '-1' is not a number of seconds, 0 or greater"),
@@ -224,6 +275,10 @@ def test_an_unknown_way_to_reuse_files_is_refused() -> None:
         ("restore main last /x --tablespace :/b", "--tablespace: ':/b' is not NAME:LOCATION"),
         ("restore m last /x --tablespace a:/b --tablespace a:/c", "--tablespace: one tablespace"),
         ("list-backups all main", "`all` means every server"),
+        ("acknowledge-gap m 0 --reason x", "GAP: '0' is not 1 or greater"),
+        ("hook runs m --limit 10001", "--limit: '10001' is more than 10000"),
+        ("hook runs m --limit 0", "--limit: '0' is not 1 or greater"),
+        ("get-wal m x --peek 10001", "--peek: '10001' is more than 10000"),
         ("-f xml ping", "-f/--format: invalid choice: 'xml'"),
     ],
 )

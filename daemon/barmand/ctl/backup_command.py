@@ -34,7 +34,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("servers", metavar="SERVER", nargs="+", type=values.word, help="`all` means every server")
     add("--name", help="call the backup so, instead of by its id only")
-    _add_switch(parser, "immediate-checkpoint", "let PostgreSQL hurry its checkpoint, or not")
+    _add_switch(
+        parser, "immediate-checkpoint", "let PostgreSQL hurry its checkpoint", "or spread it"
+    )
     add(
         "--bwlimit",
         metavar="KBPS",
@@ -49,7 +51,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="what to do with files that the previous backup has too; alone: link",
     )
     add("--incremental", metavar="ID", type=values.word, help="take only what changed since ID")
-    _add_switch(parser, "manifest", "write a backup manifest, or not")
+    _add_switch(parser, "manifest", "write a backup manifest", "or write none")
     add(
         "--manifest-checksums",
         metavar="ALGORITHM",
@@ -62,23 +64,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_session(parser)
 
 
-def _add_switch(parser: argparse.ArgumentParser, option: str, meaning: str) -> None:
-    parser.add_argument(f"--{option}", action=argparse.BooleanOptionalAction, help=meaning)
+def _add_switch(parser: argparse.ArgumentParser, option: str, meaning: str, contrary: str) -> None:
+    ways = parser.add_mutually_exclusive_group()
+    named = option.replace("-", "_")
+    ways.add_argument(f"--{option}", dest=named, action="store_const", const=True, help=meaning)
+    ways.add_argument(
+        f"--no-{option}", dest=named, action="store_const", const=False, help=contrary
+    )
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("-j", "--jobs", metavar="N", type=values.positive_count, help="copy with N workers")
+    add("-j", "--jobs", metavar="N", type=values.jobs, help="copy with N workers")
     add(
         "--jobs-start-batch-size",
         metavar="N",
-        type=values.positive_count,
+        type=values.jobs,
         help="start at most N rsync processes in one period",
     )
     add(
         "--jobs-start-batch-period",
         metavar="S",
-        type=values.seconds,
+        type=values.positive_seconds,
         help="that period, in seconds",
     )
 
@@ -100,15 +107,19 @@ def _add_session(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_retries(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument
-    add(
+    times = parser.add_mutually_exclusive_group()
+    times.add_argument(
         "--retry-times",
         metavar="N",
         type=values.count,
         help="try a copy that failed up to N times again",
     )
-    add("--no-retry", dest="retry_times", action="store_const", const=0, help="--retry-times 0")
-    add("--retry-sleep", metavar="S", type=values.seconds, help="pause S seconds before each")
+    times.add_argument(
+        "--no-retry", dest="retry_times", action="store_const", const=0, help="--retry-times 0"
+    )
+    parser.add_argument(
+        "--retry-sleep", metavar="S", type=values.seconds, help="pause S seconds before each"
+    )
 
 
 def _add_waiting(parser: argparse.ArgumentParser) -> None:

@@ -90,7 +90,7 @@ def _add_get(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--spool", metavar="DIR", help="a folder of the caller alone")
     parser.add_argument(
-        "--peek", metavar="N", type=values.positive_count, help="name at most N segments from it on"
+        "--peek", metavar="N", type=values.listed, help="name at most N segments from it on"
     )
 
 

@@ -29,7 +29,7 @@ def _add_runs(parser: argparse.ArgumentParser) -> None:
         "hook", metavar="HOOK", nargs="?", type=values.word, help=f"{_HOOK}; else all of them"
     )
     parser.add_argument(
-        "--limit", metavar="N", type=values.count, default=20, help="so many, the newest (20)"
+        "--limit", metavar="N", type=values.listed, default=20, help="so many, the newest (20)"
     )
 
 

@@ -6,20 +6,30 @@ import os
 from barmand.model.errors import UsageError
 
 COUNT_LIMIT = 1_000_000_000
+JOBS_LIMIT = 1000
+LIST_LIMIT = 10_000
 SECONDS_LIMIT = 31_536_000
-"""One year. Both limits are the wire's own: barmand refuses what is beyond them."""
+"""One year. These limits are the wire's own: barmand refuses what is beyond them."""
 
 
-def count(text: str) -> int:
+def count(text: str, limit: int = COUNT_LIMIT) -> int:
     if not (text.isascii() and text.isdigit()):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or greater")
-    if len(text) > len(str(COUNT_LIMIT)) or int(text) > COUNT_LIMIT:
-        raise argparse.ArgumentTypeError(f"{text!r} is more than {COUNT_LIMIT}")
+    if len(text) > len(str(COUNT_LIMIT)) or int(text) > limit:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than {limit}")
     return int(text)
 
 
-def positive_count(text: str) -> int:
-    number = count(text)
+def jobs(text: str) -> int:
+    return positive_count(text, JOBS_LIMIT)
+
+
+def listed(text: str) -> int:
+    return positive_count(text, LIST_LIMIT)
+
+
+def positive_count(text: str, limit: int = COUNT_LIMIT) -> int:
+    number = count(text, limit)
     if number == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not 1 or greater")
     return number
@@ -34,6 +44,13 @@ def seconds(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or greater")
     if number > SECONDS_LIMIT:
         raise argparse.ArgumentTypeError(f"{text!r} is more than {SECONDS_LIMIT} seconds (a year)")
+    return number
+
+
+def positive_seconds(text: str) -> float:
+    number = seconds(text)
+    if number == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not greater than 0")
     return number
 
 

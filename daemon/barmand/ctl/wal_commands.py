@@ -40,7 +40,9 @@ def _gaps_params(options: argparse.Namespace) -> Params:
 
 def _add_acknowledge(parser: argparse.ArgumentParser) -> None:
     subjects.add_server(parser)
-    parser.add_argument("gap", metavar="GAP", type=values.count, help="its number in `wal-gaps`")
+    parser.add_argument(
+        "gap", metavar="GAP", type=values.positive_count, help="its number in `wal-gaps`"
+    )
     parser.add_argument("--reason", required=True, type=values.word, help="why it may stay")
 
 
