@@ -297,6 +297,14 @@ def test_an_unknown_command_is_refused_with_the_nearest_one(command: str, hint: 
     assert refused.value.hint == hint
 
 
+@pytest.mark.parametrize("reason", ["", "  ", "\t\n", "\u200b"])
+@pytest.mark.parametrize(
+    "command", [("acknowledge-gap", "main", "1"), ("keep", "main", "last", "--target", "full")]
+)
+def test_a_blank_reason_is_refused(command: tuple[str, ...], reason: str) -> None:
+    assert refusal(*command, "--reason", reason) == f"--reason: {reason!r} is blank, and no reason"
+
+
 def test_no_command_asks_nothing() -> None:
     assert arguments.parse([]) is None
 

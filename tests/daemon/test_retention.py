@@ -33,7 +33,9 @@ def test_with_redundancy_2_the_third_backup_makes_the_first_go_with_its_wal(
         cluster.psql(f"INSERT INTO told VALUES ({number})")  # noqa: S608 - a number of ours
         taken.append(done(daemon))
     first, second = taken
-    # Kept meanwhile, by an operator at his terminal.
+    # Kept meanwhile, by an operator at his terminal; nobody keeps it without a word.
+    wish = {"server": "main", "backup": "first", "action": "set", "target": "full"}
+    assert "is blank" in refusal(daemon, "keep", **wish, reason=" ")["message"]
     words = ("keep", "main", first["backup_id"], "--target", "full", "--reason", "the audit")
     assert "kept full" in daemon.ctl(*words).stdout
     assert (home / "meta" / f"{first['backup_id']}-keep").read_text() == "full"

@@ -48,6 +48,9 @@ def test_a_gap_is_told_everywhere_acknowledged_and_healed(
     assert not verdict(dammed_daemon, "WAL gaps")["ok"]
     assert middle[0] in dammed_daemon.ctl("wal-gaps", "main").stdout
 
+    blank = refusal(dammed_daemon, "acknowledge-gap", server="main", gap=gap["id"], reason=" \t")
+    assert (blank["exit_code"], "is blank" in blank["message"]) == (2, True)
+    assert gaps(dammed_daemon) == [gap]
     told = dammed_daemon.ctl("acknowledge-gap", "main", str(gap["id"]), "--reason", "disk died")
     assert told.returncode == 0
     (known,) = gaps(dammed_daemon)

@@ -22,7 +22,7 @@ def _add_keep(parser: argparse.ArgumentParser) -> None:
     )
     deeds.add_argument("-r", "--release", action="store_true", help="do not keep it any more")
     deeds.add_argument("-s", "--status", action="store_true", help="is it kept, and how?")
-    parser.add_argument("--reason", metavar="TEXT", type=values.word, help="why it is kept")
+    parser.add_argument("--reason", metavar="TEXT", type=values.reason, help="why it is kept")
     parser.add_argument(
         "--until",
         metavar="DATE",

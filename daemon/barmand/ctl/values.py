@@ -4,6 +4,7 @@ import argparse
 import os
 
 from barmand.model.errors import UsageError
+from barmand.model.reason import demand_reason
 
 COUNT_LIMIT = 1_000_000_000
 JOBS_LIMIT = 1000
@@ -57,6 +58,14 @@ def positive_seconds(text: str) -> float:
 def word(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("an empty word names nothing")
+    return text
+
+
+def reason(text: str) -> str:
+    try:
+        demand_reason(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(error.message) from error
     return text
 
 

@@ -43,7 +43,7 @@ def _add_acknowledge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "gap", metavar="GAP", type=values.positive_count, help="its number in `wal-gaps`"
     )
-    parser.add_argument("--reason", required=True, type=values.word, help="why it may stay")
+    parser.add_argument("--reason", required=True, type=values.reason, help="why it may stay")
 
 
 def _acknowledge_params(options: argparse.Namespace) -> Params:

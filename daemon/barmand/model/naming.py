@@ -48,9 +48,9 @@ def valid_name(name: str) -> str:
         raise UsageError(f"Barman could not read back this backup's name: {name!r}")
     if is_id(name):
         raise UsageError(f"a backup's name cannot look like an id: {name!r}")
-    if name in (*SHORTCUTS, "auto"):
+    if name.casefold() in (*SHORTCUTS, "auto"):  # LAST beside last is a trap
         raise UsageError(f"{name!r} already means a backup; choose another name")
-    if name.lower() == ALL:
+    if name.casefold() == ALL:
         raise UsageError(f"{name!r} means every backup to commands; choose another name")
     if not name.isprintable():
         raise UsageError(f"a backup's name cannot hold control characters: {name!r}")

@@ -16,6 +16,7 @@ from barmand.model.event import Event
 from barmand.model.judge import in_order
 from barmand.model.keeping import Kept
 from barmand.model.naming import find
+from barmand.model.reason import demand_reason
 from barmand.model.verdict import Verdict
 from barmand.operations.forecast import Freed
 from barmand.outside.clock import reading
@@ -126,6 +127,8 @@ def _refuse_words(request: Keep) -> None:
     is_said = request.target or request.reason or request.until
     if request.action != "set" and is_said:
         raise UsageError("a target, a reason and an end date go with keeping only")
+    if request.reason is not None:
+        demand_reason(request.reason)
 
 
 def _wanted(request: Keep, who: str) -> Kept:

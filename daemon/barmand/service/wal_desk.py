@@ -6,6 +6,7 @@ from typing import assert_never
 
 from barmand.catalog.memory import Catalog
 from barmand.model.gap import MISSING_STATES, GapState
+from barmand.model.reason import demand_reason
 from barmand.outside.clock import local_now
 from barmand.service import wal_doors
 from barmand.service.awaiting import awaited
@@ -109,6 +110,7 @@ class WalDesk:
 
     def _acknowledge(self, request: AcknowledgeGap, house: House, who: str) -> Reply:
         house.kit(request.server)
+        demand_reason(request.reason)
         gap = self.catalog.wal_gaps.acknowledge(
             request.server, request.gap, reason=request.reason, actor=who, now=local_now()
         )
