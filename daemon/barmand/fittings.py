@@ -1,6 +1,5 @@
 """What one server's settings become: places, connections, ways to copy and to stream."""
 
-import shlex
 from dataclasses import fields
 from datetime import timedelta
 from enum import Enum
@@ -33,6 +32,7 @@ from barmand.outside.pg_verifybackup import PgVerifybackup
 from barmand.outside.pg_waldump import PgWaldump
 from barmand.outside.postgres import Postgres, parse_conninfo
 from barmand.outside.rsync_files import RsyncFiles
+from barmand.outside.ssh import ssh_words
 from barmand.settings.schema import BackupMethod, CreateSlot, ServerSettings
 from barmand.settings.values import Bytes
 from barmand.storage.layout import Layout
@@ -122,7 +122,7 @@ def copier_of(server: ServerSettings) -> FileCopier:
         return LocalFiles(tablespace_limits=limits)
     is_remote = server.backup_method is BackupMethod.RSYNC
     return RsyncFiles(
-        ssh=tuple(shlex.split(server.ssh_command or "")) if is_remote else None,
+        ssh=ssh_words(server.ssh_command or "") if is_remote else None,
         path_prefix=server.path_prefix,
         network_compression=server.network_compression,
         tablespace_limits=limits,
@@ -133,9 +133,8 @@ def host_of(server: ServerSettings) -> str:
     """Whose disks and network a backup of this server loads, in one spelling."""
     if server.database_host is not None:
         return server.database_host
-    words = shlex.split(server.ssh_command or "")
-    if server.backup_method is BackupMethod.RSYNC and words:
-        return words[-1].rpartition("@")[2].casefold()
+    if server.backup_method is BackupMethod.RSYNC and server.ssh_command:
+        return ssh_words(server.ssh_command)[-1].rpartition("@")[2].casefold()
     try:
         found = parse_conninfo(server.conninfo)
     except ConfigInvalid:  # told where it is connected with

@@ -16,9 +16,10 @@ from barmand.model.masking import secrets_in, without_secrets
 from barmand.model.queueing import Limits
 from barmand.model.secret import Conninfo
 from barmand.outside.postgres import parse_conninfo
+from barmand.outside.ssh import ssh_words, transport
 from barmand.service.house import House
 from barmand.service.peers import Rights, group_number
-from barmand.settings.schema import DaemonSettings, Problem, ServerSettings, Settings
+from barmand.settings.schema import BackupMethod, DaemonSettings, Problem, ServerSettings, Settings
 from barmand.settings.values import write
 from barmand.works import Bells, Locks, Works
 
@@ -124,10 +125,15 @@ def demand_grammar(settings: Settings) -> None:
         raise ConfigInvalid(f"not every file of the settings can be read:\n{lines}")
 
 
-def judged_by_libpq(settings: Settings) -> Settings:
-    """A server with a connection string that libpq does not take is put aside."""
+def judged_by_doors(settings: Settings) -> Settings:
+    """A server is put aside whose connection string libpq does not take, or whose ssh_command
+    names no host.
+    """
     found = {
-        name: tuple(_refused(name, server, settings.files[name]))
+        name: (
+            *_refused(name, server, settings.files[name]),
+            *_out_of_reach(name, server, settings.files[name]),
+        )
         for name, server in settings.servers.items()
     }
     refused = {name: problems for name, problems in found.items() if problems}
@@ -149,6 +155,16 @@ def _refused(name: str, server: ServerSettings, file: Path) -> Iterator[Problem]
                 parse_conninfo(conninfo)
         except ConfigInvalid as failure:
             yield Problem(file, name, option, failure.message)
+
+
+def _out_of_reach(name: str, server: ServerSettings, file: Path) -> Iterator[Problem]:
+    """Where the method goes by ssh; another one may leave there what it likes."""
+    if server.backup_method is not BackupMethod.RSYNC:
+        return
+    try:
+        transport(ssh_words(server.ssh_command or ""), 1, 1)
+    except ConfigInvalid as failure:
+        yield Problem(file, name, "ssh_command", f"{failure.message}. {failure.hint}")
 
 
 def limits_of(daemon: DaemonSettings) -> Limits:

@@ -78,13 +78,16 @@ def test_the_check_tells_what_only_the_machine_and_libpq_can_judge(
 ) -> None:
     options = {**server_options(cluster), "conninfo": "host=x pasword=hunter2"}
     config = folder / "barmand.conf"
-    config.write_text(ini(folder, {"main": options}, control_group="nosuchgroup"))
+    alone = {**server_options(cluster), "backup_method": "rsync", "ssh_command": "ssh"}
+    sections = {"main": options, "alone": alone}
+    config.write_text(ini(folder, sections, control_group="nosuchgroup"))
     told = barmand("--config", config, "--check-config")
     assert told.returncode == 9
     assert "there is no group 'nosuchgroup'" in told.stdout
     assert told.stdout.count("[main] conninfo: not a connection string") == 1
     assert "libpq knows no 'pasword': host=x pasword=***" in told.stdout
-    assert "put aside: main" in told.stdout
+    assert "[alone] ssh_command: ssh_command 'ssh' is not a program and a host" in told.stdout
+    assert "put aside: alone, main" in told.stdout
     assert "hunter2" not in told.stdout
     assert "streaming_conninfo" not in told.stdout
 

@@ -1,6 +1,7 @@
 """ssh as a transport: what it is told besides what the administrator wrote."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ _FORCED = ("BatchMode=yes", "StrictHostKeyChecking=yes")
 """Nobody answers a question here; and a host that is not known is not the one we back up."""
 
 
+_LIKE_THIS = "Write it like: ssh postgres@db1"
+
+
 @dataclass(frozen=True, slots=True)
 class Transport:
     """`command` begins ssh, without the host; `host` as it stands before the colon of a source."""
@@ -20,6 +24,17 @@ class Transport:
     host: str
     port: str | None = None
     """None where `command` names none; ssh's own configuration may."""
+
+
+def ssh_words(ssh_command: str) -> tuple[str, ...]:
+    """As a shell would read them. Raises ConfigInvalid for a quote that is left open."""
+    try:
+        return tuple(shlex.split(ssh_command))
+    except ValueError as error:
+        why = str(error).lower()
+        raise ConfigInvalid(
+            f"ssh_command {ssh_command!r} is not a program and a host: {why}", hint=_LIKE_THIS
+        ) from error
 
 
 def transport(
@@ -37,7 +52,7 @@ def transport(
     if not words or not host or host.startswith("-"):
         raise ConfigInvalid(
             f"ssh_command {' '.join(ssh_command)!r} is not a program and a host",
-            hint="Write it like: ssh postgres@db1",
+            hint=_LIKE_THIS,
         )
     patience = (
         f"ConnectTimeout={connect_seconds}",
