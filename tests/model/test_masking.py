@@ -1,6 +1,11 @@
 """No secret that an administrator wrote comes through."""
 
+import errno
+import os
+
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from barmand.model.masking import hidden, secrets_in, without_secrets
 from barmand.model.secret import Conninfo
@@ -61,6 +66,64 @@ def test_what_looks_like_a_secret_is_hidden(text: str) -> None:
 )
 def test_what_helps_is_left_as_it_is(text: str) -> None:
     assert without_secrets(text) == text
+
+
+TELLING = st.sampled_from(
+    ["secret", "password", "passwd", ".pgpass", "api-key", "token.old-token", "my_credentials"]
+)
+COMPONENTS = TELLING | st.just("Authorization")
+FOLDERS = st.lists(COMPONENTS | st.sampled_from(["base", "5", "pg_tblspc", "a.b-c"]), max_size=4)
+REASONS = st.sampled_from(
+    [words for code in errno.errorcode if len((words := os.strerror(code)).split()) > 1]
+    + ["link to nowhere", "page 3 is bad", "cannot open: Permission denied (13)"]
+).filter(lambda words: words[0].isalpha() and not words.startswith("Level 2"))
+SECRETS = st.from_regex(r"[A-Za-z0-9+/_.~-]{8,20}", fullmatch=True)
+
+
+@given(folders=FOLDERS, name=COMPONENTS, reason=REASONS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cannot read {}: {}",
+        "{}: {}",
+        'could not open file "{}": {}',
+        'rsync: [sender] send_files failed to open "{}": {} (13)',
+        "cp: cannot stat '{}': {}",
+    ],
+)
+def test_why_a_file_could_not_be_read_is_told_whatever_its_name(
+    text: str, folders: list[str], name: str, reason: str
+) -> None:
+    said = text.format("/".join(["", "srv", *folders, name]), reason)
+    assert without_secrets(said) == said
+
+
+@given(secret=SECRETS, folders=FOLDERS, name=TELLING)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "password={}",
+        "password: {}",
+        "password:{}",
+        "{path} password: {}",
+        "{path}: Permission denied, password: {}",
+        "{path}: Permission denied (token={})",
+        "{path}: {}",
+        "{path}={}",
+        '{{"{path}": "{}"}}',
+        "user/password: {}",
+        "host=/run/postgresql password={} user=b",
+        "postgresql://bob:{}@h/db",
+        "cat {path} | hook --password {}",
+        "curl -H 'Authorization: Bearer {}' https://h/{path}",
+    ],
+)
+def test_a_secret_is_hidden_whatever_path_stands_beside_it(
+    text: str, secret: str, folders: list[str], name: str
+) -> None:
+    path = "/".join(["", "srv", *folders, name])
+    assume(secret not in text.format("", path=path))
+    assert secret not in without_secrets(text.format(secret, path=path))
 
 
 def test_a_known_secret_is_hidden_wherever_it_turns_up() -> None:

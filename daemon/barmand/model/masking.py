@@ -14,11 +14,17 @@ _WORDS = (
     r"|api[_-]?key|access[_-]?key|private[_-]?key|signature"
 )
 _VALUE = r"\"[^\"]*\"|'(?:\\.|[^'\\])*'|[^\s,;&\"']+"
-_ASSIGNED = re.compile(rf"((?:[\w-]*(?:{_WORDS})[\w-]*)[\"']?\s*[=:]\s*)({_VALUE})", re.IGNORECASE)
+_NAME_OF_A_FILE = r"(?<=/)[\w.-]+[\"']?:[ ]+[a-z][a-z/'-]*[ ]+[^\s]"
+"""The end of a path, and words: `/srv/secret: Permission denied`, and no `password: xyz`."""
+_ASSIGNED = re.compile(
+    rf"(?<![\w.-])(?!{_NAME_OF_A_FILE})([\w.-]*(?:{_WORDS})[\w-]*[\"']?\s*[=:]\s*)({_VALUE})",
+    re.IGNORECASE,
+)
 _OPTION = re.compile(rf"(--[\w-]*(?:{_WORDS})[\w-]*\s+)({_VALUE})", re.IGNORECASE)
 _IN_URL = re.compile(r"(\w://[^\s:/@]*:)(\S*)(?=@)")
 _AUTHORIZED = re.compile(
-    r"(\b(?:bearer|basic)\s+(?=[\w.~+/=-]{8})|\bauthorization\s*[:=]\s*(?:\w+\s+)?)([\w.~+/=*-]+)",
+    rf"(\b(?:bearer|basic)\s+(?=[\w.~+/=-]{{8}})"
+    rf"|\b(?!{_NAME_OF_A_FILE})authorization\s*[:=]\s*(?:\w+\s+)?)([\w.~+/=*-]+)",
     re.IGNORECASE,
 )
 _SHORT = re.compile(
