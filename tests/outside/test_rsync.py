@@ -17,6 +17,7 @@ from barmand.model.errors import ConfigInvalid, Stopped, StorageFailed, ToolFail
 from barmand.model.order import Reuse
 from barmand.outside.process import Finished
 from barmand.outside.rsync import Fetch, Reference, Rsync
+from barmand.outside.rsync_files import RsyncFiles
 from barmand.outside.rsync_limits import Limits, Shares
 from barmand.outside.rsync_trees import Listing, judge_of, loads_of
 from barmand.outside.rsync_words import Ending, Entry, Hearing, Judge, unescaped
@@ -141,6 +142,16 @@ def test_a_link_to_nowhere_is_named(source: Path, folder: Path) -> None:
     ending, _ = listed(Rsync(), source, folder / "empty")
     assert isinstance(ending.error, ToolFailed)
     assert f"{source}/lost" in ending.error.message
+    assert ending.error.hint == "This link points to nothing: mend it, or remove it."
+    assert not ending.may_be_retried
+
+
+def test_the_check_says_what_to_do_about_a_link_to_nowhere(source: Path) -> None:
+    (source / "lost").symlink_to("/nowhere/at/all")
+    copier = RsyncFiles()
+    (finding,) = copier.findings(str(source), StopFlag())
+    assert finding.keeps_from_backup
+    assert finding.hint.endswith("This link points to nothing: mend it, or remove it.")
 
 
 def test_what_may_vanish_is_told_as_gone(source: Path, bring: Callable[..., Ending]) -> None:

@@ -118,8 +118,9 @@ def test_a_file_that_is_a_link_is_a_file(tree: Tree, tmp_path: Path) -> None:
 
 def test_a_link_to_nowhere_is_named(tree: Tree) -> None:
     (tree.source / "server.key").symlink_to("/nowhere/at/all")
-    with pytest.raises(StorageFailed, match=r"server.key is a link to nowhere"):
+    with pytest.raises(StorageFailed, match=r"server.key is a link to nowhere") as told:
         look(tree)
+    assert told.value.hint == "Mend it, or remove it."
 
 
 def test_sockets_and_pipes_are_no_part_of_a_backup(tree: Tree, tmp_path: Path) -> None:

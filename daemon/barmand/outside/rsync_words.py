@@ -42,6 +42,7 @@ _WAYS_OUT = {
         "Add the public key of barmand's user to ~/.ssh/authorized_keys of the user on the host."
     ),
     "command not found": "Install rsync on the host.",
+    "symlink has no referent": "This link points to nothing: mend it, or remove it.",
     r"^rsync: .*: Permission denied \(13\)": (
         "Make it readable for the user that rsync runs as: on a host the user of `ssh_command`, "
         "else barmand's."

@@ -121,7 +121,9 @@ def _sort(folder: Folder, tree: Tree, path: str, entry: os.DirEntry[str]) -> Non
             facts = entry.stat()
         except FileNotFoundError:
             if entry.is_symlink():
-                raise StorageFailed(f"{entry.path} is a link to nowhere") from None
+                raise StorageFailed(
+                    f"{entry.path} is a link to nowhere", hint="Mend it, or remove it."
+                ) from None
             return  # dropped since the directory was read: as if it had been before
     if stat.S_ISREG(facts.st_mode):
         folder.names.append(entry.name)
