@@ -129,7 +129,8 @@ def _add_waiting(parser: argparse.ArgumentParser) -> None:
         "--wait-timeout",
         metavar="S",
         type=values.seconds,
-        help="end the wait after S seconds (exit code 12); the backup goes on; 0: no limit",
+        help="wait for WAL, after the copy, S seconds at most (exit code 12; the backup goes on);"
+        " 0: no limit",
     )
     add("--detach", action="store_true", help="return when the backup is queued")
 

@@ -305,7 +305,7 @@ class BackupsReply(Reply, frozen=True, kw_only=True):
 
 class StartBackup(Request, frozen=True, kw_only=True):
     """Take base backups, as many side by side as the limits allow. `follow`: until when replies
-    come.
+    come. `wait_timeout`: of the wait for WAL, from the end of the copy on.
     """
 
     method = "backup"
