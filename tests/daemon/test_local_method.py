@@ -1,6 +1,7 @@
 """`backup_method = local`: the whole daemon copies a real cluster that is written to."""
 
 import os
+import shlex
 import shutil
 import signal
 import threading
@@ -41,7 +42,7 @@ SESSIONS = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'barmand'"
     " AND backend_start < now() - interval '0.3 s'"
 )
-NAME, QUOTED = 'odd "name"', '"odd ""name"""'
+NAME, QUOTED = """odd "näme"; 'x' = y:z, w""", '''"odd ""näme""; 'x' = y:z, w"'''
 MODE_IS_OVER = (
     "SELECT pg_backup_start('another', true) IS NOT NULL, (pg_backup_stop(false)).lsn IS NOT NULL"
 )
@@ -142,6 +143,11 @@ def test_a_cluster_under_load_is_copied_linked_and_restored(
     assert hashes(home, first) == untouched
     assert second["deduplicated_size_bytes"] < second["size_bytes"]
     ask(local, "delete", server="main", backup=first["backup_id"])
+    asked = ("restore", "main", "last", str(folder / "by hand"))
+    hint = local.ctl(*asked, check=False).stderr.partition("old place: ")[2]
+    assert shlex.split(hint) == ["--tablespace", f"{NAME}:{live}"]
+    local.ctl(*asked, "--tablespace", f"{NAME}:{folder / 'told'}")
+    assert any((folder / "told").iterdir())
     copy = restored(local, clusters, folder / "copy", tablespaces={NAME: str(moved)})
     assert copy.psql("SELECT answer FROM marker") == "42"
     assert copy.psql("SELECT sum(n) FROM kept") == "500500"
