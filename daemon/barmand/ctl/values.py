@@ -4,7 +4,6 @@ import argparse
 import os
 
 from barmand.model.errors import UsageError
-from barmand.model.reason import demand_reason
 
 COUNT_LIMIT = 1_000_000_000
 JOBS_LIMIT = 1000
@@ -62,6 +61,8 @@ def word(text: str) -> str:
 
 
 def reason(text: str) -> str:
+    from barmand.model.reason import demand_reason  # noqa: PLC0415 - few commands have one
+
     try:
         demand_reason(text)
     except UsageError as error:
