@@ -24,6 +24,8 @@ from _cluster import PORT, Cluster, quietly, spread
 Row = Callable[[], dict[str, float]]
 CP = "cp -a + sync -f"
 BARE_SSH = "2 bare rsync -a --whole-file + sync -f"
+BARE_GCM = "  the same, with ssh -c aes128-gcm@openssh.com"
+"""What barmand's own copies choose where nobody has chosen a cipher."""
 INSIDE = "  of it between start and stop"
 
 
@@ -67,9 +69,10 @@ def _new_copy(cluster: Cluster) -> Path:
     return copies / f"{time.time_ns()}"
 
 
-def bare_ssh_row(cluster: Cluster, ssh_command: str) -> Row:
+def bare_ssh_row(cluster: Cluster, ssh_command: str, *, has_gcm: bool = False) -> Row:
     """Two processes, each with half of the bytes: the least that 2 jobs over this ssh can take."""
     *shell, host = shlex.split(ssh_command)
+    shell += ["-c", "aes128-gcm@openssh.com"] if has_gcm else []
 
     def fetch(names: Path, copy: Path) -> subprocess.Popen[bytes]:
         listed = ["--from0", f"--files-from={names}", "-e", shlex.join(shell)]
@@ -87,7 +90,7 @@ def bare_ssh_row(cluster: Cluster, ssh_command: str) -> Row:
         copy.mkdir()
         lists = _halves(cluster)
         os.sync()
-        return _timed(BARE_SSH, lambda: work(lists, copy))
+        return _timed(BARE_GCM if has_gcm else BARE_SSH, lambda: work(lists, copy))
 
     return row
 
