@@ -41,6 +41,7 @@ from barmand.service.watcher import Watcher
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
 from barmand.storage.lock import StateLock
+from barmand.storage.real_paths import real_paths
 from barmand.wiring import Builder, demand_grammar, judged_by_doors, limits_of, rights_of
 from barmand.works import Bells
 
@@ -282,7 +283,7 @@ class Daemon:
     def _read_again(self) -> House:
         systemd.reloading()
         try:
-            settings = judged_by_doors(read(self._settings.path))
+            settings = judged_by_doors(read(self._settings.path, real_paths))
             demand_grammar(settings)
             began_with = self._settings.daemon
             house = self._claimed(

@@ -15,6 +15,7 @@ from barmand.model.errors import BUG_EXIT_CODE, ConfigInvalid, Failure
 from barmand.service import journal, memory
 from barmand.settings.ini import read
 from barmand.settings.schema import Settings
+from barmand.storage.real_paths import real_paths
 from barmand.wiring import judged_by_doors, rights_of
 
 log = structlog.get_logger()
@@ -26,7 +27,7 @@ def main() -> None:
     """Console script `barmand`. Exit codes: see barmand.model.errors."""
     arguments = _arguments()
     try:
-        settings = judged_by_doors(read(arguments.config))
+        settings = judged_by_doors(read(arguments.config, real_paths))
         if arguments.check_config:
             sys.exit(_tell_settings(settings, _foreign_problems(settings), _doubts(settings)))
         journal.configure(settings.daemon.log_level.value)

@@ -73,6 +73,37 @@ def test_the_check_of_a_bad_configuration_tells_every_problem_at_once(folder: Pa
     assert "put aside: main, other" in told.stdout
 
 
+def test_the_check_finds_directories_that_are_one_or_lie_in_another(
+    cluster: Cluster, folder: Path
+) -> None:
+    (folder / "real").mkdir()
+    (folder / "link").symlink_to("real")
+    places: dict[str, Options] = {
+        "a": {"backup_directory": folder / "real"},
+        "b": {"backup_directory": folder / "link"},
+        "c": {"backup_directory": folder / "state" / "c"},
+        "d": {"incoming_wals_directory": folder / "home" / "d" / "wals" / "in"},
+        "e": {},
+    }
+    config = folder / "barmand.conf"
+    config.write_text(
+        ini(folder, {name: server_options(cluster, **each) for name, each in places.items()})
+    )
+    told = barmand("--config", config, "--check-config")
+    assert told.returncode == 9
+    assert told.stdout.count("problem: ") == 4
+    link = f"{folder / 'link'} (which leads to {folder / 'real'})"
+    for problem in (
+        f"[a] backup_directory: {folder / 'real'} is also backup_directory of [b] ({link})",
+        f"[b] backup_directory: {link} is also backup_directory of [a] ({folder / 'real'})",
+        f"[c] backup_directory: {folder / 'state' / 'c'} lies in state_directory",
+        "[d] incoming_wals_directory: ",
+        "lies in wals_directory of [d]",
+    ):
+        assert problem in told.stdout
+    assert "servers: e\nput aside: a, b, c, d\n" in told.stdout
+
+
 def test_the_check_tells_what_only_the_machine_and_libpq_can_judge(
     cluster: Cluster, folder: Path
 ) -> None:

@@ -453,33 +453,6 @@ def test_a_server_may_undo_what_is_unsafe_in_the_global_section(etc: Etc) -> Non
     assert list(settings.servers) == ["pg"]
 
 
-def test_servers_that_share_a_directory_are_both_set_aside(etc: Etc) -> None:
-    settings = etc.read(
-        f"{GLOBAL}[a]\n{SERVER}[b]\n{SERVER}wals_directory = /srv/barman/a//wals/\n[c]\n{SERVER}"
-    )
-    assert list(settings.servers) == ["c"]
-    assert messages(settings.broken["a"]) == {
-        "wals_directory": "/srv/barman/a/wals is also wals_directory of [b]"
-    }
-    assert messages(settings.broken["b"]) == {
-        "wals_directory": "/srv/barman/a/wals is also wals_directory of [a]"
-    }
-
-
-def test_three_servers_in_one_directory_each_name_the_others_once(etc: Etc) -> None:
-    same = f"{SERVER}backup_directory = /srv/same\n"
-    settings = etc.read(f"{GLOBAL}[a]\n{same}[b]\n{same}[c]\n{same}")
-    assert [problem.message for problem in settings.broken["a"]] == [
-        "/srv/same is also backup_directory of [b]",
-        "/srv/same is also backup_directory of [c]",
-    ]
-
-
-def test_a_server_cannot_use_one_directory_for_two_things(etc: Etc) -> None:
-    settings = etc.read_server("errors_directory = /srv/barman/pg/incoming")
-    assert "is also errors_directory of [pg]" in settings.broken["pg"][0].message
-
-
 # -------------------------------------------------------------------------------- what is warned of
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from barmand.model.errors import ConfigInvalid
+from barmand.settings.directories import FollowLinks, as_written
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     DaemonSettings,
@@ -36,12 +37,15 @@ from barmand.settings.sections import (
 from barmand.settings.values import unquoted
 
 
-def read(path: Path) -> Settings:
-    """Raises ConfigInvalid, with every problem in its message, if the daemon cannot start."""
+def read(path: Path, follow: FollowLinks = as_written) -> Settings:
+    """Raises ConfigInvalid, with every problem in its message, if the daemon cannot start.
+
+    `follow` tells where directories lead that are links, or have links above them.
+    """
     main = _parse(path)
     common = _judge_global(main)
     files = [main, *map(_parse, _included(main, common))]
-    servers = _judge_servers(files, common)
+    servers = _judge_servers(files, common, follow)
     problems = _once([*_faults(files), *common.problems, *_strays(files), *_problems(servers)])
     if main.faults or common.problems:
         raise _invalid(problems)
@@ -191,7 +195,7 @@ def _judge_global(main: _File) -> Section:
     return common
 
 
-def _judge_servers(files: Iterable[_File], common: Section) -> list[Section]:
+def _judge_servers(files: Iterable[_File], common: Section, follow: FollowLinks) -> list[Section]:
     judged: list[Section] = []
     for file in files:
         for name, entries in file.sections.items():
@@ -202,7 +206,7 @@ def _judge_servers(files: Iterable[_File], common: Section) -> list[Section]:
             server.problems += file.faults
             server.problems += [double for double in file.doubles if double.section == name]
             judged.append(server)
-    return judge_together(judged)
+    return judge_together(judged, common, follow)
 
 
 def _faults(files: Iterable[_File]) -> list[Problem]:

@@ -132,7 +132,11 @@ class DaemonSettings:
         LogLevel, choice(LogLevel), Doc("Messages below this level are not written.")
     ] = LogLevel.INFO
     state_directory: Annotated[
-        Folder, Doc("barmand only: where the catalogue's database lies, on a local disk.")
+        Folder,
+        Doc(
+            "barmand only: where the catalogue's database lies, on a local disk, apart from the "
+            "directories of servers."
+        ),
     ] = Path("/var/lib/barmand")
     control_socket: Annotated[
         SocketPath, Doc("barmand only: where barmanctl finds the daemon.")
@@ -472,7 +476,12 @@ class ServerSettings:
     backup_directory: Annotated[
         Folder,
         Derived("{barman_home}/{name}"),
-        Doc("Where everything of this server lies.", is_server_only=True),
+        Doc(
+            "Where everything of this server lies, unless one of the next five says otherwise. "
+            "None of those may lie in another, or another server's, wherever links lead; nothing "
+            "may lie in the cluster's data directory or tablespaces.",
+            is_server_only=True,
+        ),
     ]
     basebackups_directory: Annotated[
         Folder, Derived("{backup_directory}/base"), Doc("Base backups.", is_server_only=True)

@@ -1,7 +1,7 @@
 """One section at a time: its texts become values, problems and warnings."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,6 +12,13 @@ from barmand.model.order import MAX_RATE, MIN_RATE, Reuse
 from barmand.model.packing import Packer, packing_of
 from barmand.model.retention_policy import Redundancy
 from barmand.settings import schedule_lines
+from barmand.settings.directories import (
+    FollowLinks,
+    complaints,
+    followed,
+    links_unknown,
+    places_of,
+)
 from barmand.settings.schema import (
     GLOBAL_SECTIONS,
     NOT_CARRIED,
@@ -31,7 +38,6 @@ _INHERITABLE = {key: option for key, option in _SERVER.items() if not option.doc
 _UNSAFE = {key: missing for key, missing in NOT_CARRIED.items() if missing.is_unsafe}
 _COMPRESSION_PREFIX = "backup_compression_"
 _COMPRESSION = [key for key in _SERVER if key.startswith(_COMPRESSION_PREFIX)]
-_DIRECTORIES = [key for key in _SERVER if key.endswith("_directory")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +148,15 @@ def judge_server(name: str, file: Path, own: Mapping[str, Entry], common: Sectio
     return server
 
 
-def judge_together(servers: Iterable[Section]) -> list[Section]:
+def judge_together(
+    servers: Iterable[Section], common: Section, follow: FollowLinks
+) -> list[Section]:
     """What is wrong only because of another section; the result is in the order of names."""
     by_name: defaultdict[str, list[Section]] = defaultdict(list)
     for server in servers:
         by_name[server.name].append(server)
     single = [_one_of(by_name[name]) for name in sorted(by_name)]
-    _refuse_shared_directories(single)
+    _judge_directories(single, common, follow)
     return single
 
 
@@ -280,16 +288,11 @@ def _one_of(twins: list[Section]) -> Section:
     return first
 
 
-def _refuse_shared_directories(servers: Iterable[Section]) -> None:
-    users: defaultdict[Path, list[tuple[Section, str]]] = defaultdict(list)
-    for server in servers:
-        for key in _DIRECTORIES:
-            if key in server.values:
-                users[server.values[key]].append((server, key))
-    told: set[tuple[str, str]] = set()  # the folder that others lie in is enough
-    for path, sharing in users.items():
-        for server, key in sharing:
-            for other, other_key in sharing:
-                if (server, key) != (other, other_key) and (server.name, other.name) not in told:
-                    told.add((server.name, other.name))
-                    server.problem(key, f"{path} is also {other_key} of [{other.name}]")
+def _judge_directories(servers: Sequence[Section], common: Section, follow: FollowLinks) -> None:
+    by_name = {server.name: server for server in servers}
+    written = places_of(common.values, {name: each.values for name, each in by_name.items()})
+    places, silent = followed(written, follow)
+    for complaint in complaints(places):
+        by_name[complaint.server].problem(complaint.option, complaint.message)
+    if silent:
+        common.warnings.append(Problem(common.file, None, None, links_unknown(silent)))
