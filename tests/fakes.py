@@ -30,6 +30,7 @@ from barmand.model.wal import Segment, format_lsn
 from barmand.operations import ports
 from barmand.operations.absent import ForgetGone
 from barmand.operations.accounts import Accounts
+from barmand.operations.apart_health import ApartHealth
 from barmand.operations.archive import ALL_AT_ONCE, Archive, Batches
 from barmand.operations.backup import TakeBackup
 from barmand.operations.backup_health import BackupHealth, BackupLimits
@@ -265,6 +266,10 @@ class FakePostgres:
             is_standby=self.is_standby,
             size=self.size,
         )
+
+    def known_tablespaces(self) -> tuple[Tablespace, ...]:
+        self._answer("known_tablespaces")
+        return self.tablespaces
 
     def readiness(self) -> Readiness:
         self._answer("readiness")
@@ -707,6 +712,7 @@ def bench_over(
             wal_runs=catalog.wal_runs,
             method="postgres",
         ),
+        apart_health=ApartHealth(layout, catalog.database.path.parent),
         retention_health=RetentionHealth(judging),
         hook_health=HookHealth(runner),
         limits=Limits(),

@@ -8,6 +8,7 @@ from barmand.fittings import layout_of, postgres_of, primary_of, receiver_of, wa
 from barmand.model.backup import Backup
 from barmand.model.calendar import ScheduleLine
 from barmand.model.order import Reuse
+from barmand.operations.apart_health import ApartHealth
 from barmand.operations.backup_health import BackupHealth, BackupLimits
 from barmand.operations.check import Check, Limits
 from barmand.operations.hook_health import HookHealth
@@ -101,6 +102,7 @@ def check_of(
             by_the_kernel=server.backup_method is BackupMethod.LOCAL,
             links=server.reuse_backup is Reuse.LINK,
         ),
+        apart_health=ApartHealth(layout, catalog.database.path.parent),
         retention_health=retention_health,
         hook_health=hook_health,
         limits=Limits(clock_skew=server.clock_maximum_skew, slot_wal=int(server.slot_maximum_wal)),

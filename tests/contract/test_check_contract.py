@@ -163,6 +163,35 @@ def test_a_check_changes_nothing(cluster: Cluster, folder: Path, method: str) ->
         eventually(nothing_changed)
 
 
+@pytest.mark.parametrize("method", ["postgres", "local", "local-rsync"])
+def test_what_lies_in_the_cluster_is_found_with_each_method(
+    cluster: Cluster, folder: Path, method: str
+) -> None:
+    (folder / "link").symlink_to(cluster.data / "base")
+    space = folder / "space"
+    space.mkdir()
+    cluster.psql(f"CREATE TABLESPACE hot LOCATION '{space}'")
+    options = {
+        **LOCAL,
+        "backup_method": method,
+        "basebackups_directory": folder / "link" / "bk",
+        "wals_directory": space / "wals",
+    }
+    try:
+        with checked(cluster, folder, **options) as server:
+            for name, setting, place in (
+                ("directories outside PGDATA", "basebackups_directory", cluster.data),
+                ("directories outside tablespaces", "wals_directory", f"tablespace hot, {space}"),
+            ):
+                found = server.finding(name)
+                assert (found.level, found.keeps_from_backup) == (Level.FAILED, True)
+                assert f"{setting} {options[setting]} lies in " in found.hint
+                assert str(place) in found.hint
+    finally:
+        shutil.rmtree(cluster.data / "base" / "bk")
+        cluster.psql("DROP TABLESPACE hot")
+
+
 @pytest.fixture
 def frozen(cluster: Cluster) -> Iterator[int]:
     postmaster = cluster.process

@@ -129,6 +129,11 @@ def test_the_facts_are_a_whole_cluster(subject: Subject) -> None:
     assert facts.tablespaces == ()
 
 
+def test_tablespaces_are_known_without_the_right_to_read_settings(subject: Subject) -> None:
+    assert subject.server.known_tablespaces() == subject.server.facts().tablespaces
+    assert subject.blind.known_tablespaces() == ()
+
+
 def test_facts_need_the_right_to_read_settings(subject: Subject) -> None:
     with pytest.raises(PostgresFailed, match=r"main.*data_directory"):
         subject.blind.facts()

@@ -54,6 +54,20 @@ def local(cluster: Cluster, daemon_for: Callable[..., Daemon]) -> Daemon:
     return streaming(daemon_for(cluster, **LOCAL))
 
 
+def test_a_backup_directory_in_the_cluster_takes_no_backup_of_itself(
+    cluster: Cluster, daemon_for: Callable[..., Daemon]
+) -> None:
+    home = cluster.data / "backups"
+    daemon = streaming(daemon_for(cluster, **LOCAL, backup_directory=home))
+    daemon.expects("backup failed")
+    refused = daemon.ctl("backup", "main", check=False)
+    assert refused.returncode == 5
+    assert f"backup_directory {home} lies in the data directory, {cluster.data}" in refused.stderr
+    assert list((home / "base").iterdir()) == []
+    checked = daemon.ctl("check", "main", check=False)
+    assert (checked.returncode, "directories outside PGDATA" in checked.stdout) == (5, True)
+
+
 def wait_for_archived(daemon: Daemon, segment: str) -> None:
     eventually(lambda: (server_status(daemon)["last_archived_wal"] or "") >= segment)
 

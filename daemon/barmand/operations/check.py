@@ -8,6 +8,7 @@ from datetime import timedelta
 from barmand.catalog.servers import Servers
 from barmand.model.errors import Failure
 from barmand.model.finding import Finding, demanded, failed, passed, warned
+from barmand.operations.apart_health import ApartHealth
 from barmand.operations.backup_health import BackupHealth
 from barmand.operations.examining import compatible
 from barmand.operations.flow import Flow, flow_finding
@@ -70,6 +71,7 @@ class Check:
     schedule_health: ScheduleHealth
     retention_health: RetentionHealth
     space_health: SpaceHealth
+    apart_health: ApartHealth
     hook_health: HookHealth
     limits: Limits
     lines: Lines
@@ -155,6 +157,8 @@ class Check:
             keeps_from_backup=True,
         )
         yield Group("how it is copied", (copies,))
+        apart = self.apart_health.items(seen.readiness, self.postgres.known_tablespaces)
+        yield Group("the cluster's directories", apart)
         if self.receiver is not None:
             receiver, name = self.receiver, "pg_receivexlog"
             item = Item(

@@ -121,8 +121,12 @@ class Postgres:
                 own = (told.get("config_file"), f"{told.get('pgdata')}/postgresql.auto.conf")
                 read = told.get("included_files", ())
                 told["included_files"] = tuple(file for file in read if file not in own)
-            spaces = connection.execute(_TABLESPACES).fetchall()
-        return Cluster(**told, tablespaces=tuple(Tablespace(*space) for space in spaces))
+            return Cluster(**told, tablespaces=_tablespaces(connection))
+
+    def known_tablespaces(self) -> tuple[Tablespace, ...]:
+        """Those of `facts`, without the cluster's size, which takes long to sum."""
+        with self._connected() as connection:
+            return _tablespaces(connection)
 
     def readiness(self) -> Readiness:
         with (
@@ -244,6 +248,10 @@ def words_of(error: psycopg.Error) -> tuple[str, str | None]:
     if told.message_primary is None:
         return " ".join(str(error).split()).removeprefix("connection is bad: "), None
     return ": ".join(filter(None, (told.message_primary, told.message_detail))), told.message_hint
+
+
+def _tablespaces(connection: psycopg.Connection[TupleRow]) -> tuple[Tablespace, ...]:
+    return tuple(Tablespace(*space) for space in connection.execute(_TABLESPACES).fetchall())
 
 
 def _role_of(text: Conninfo) -> str:

@@ -46,6 +46,18 @@ class Layout:
         """Barman's list of archived WAL (xlog.db), in its usual place."""
         return self.wals / f"{self.server}-xlog.db"
 
+    @property
+    def by_option(self) -> dict[str, Path]:
+        """Each directory that an option names."""
+        return {
+            "backup_directory": self.home,
+            "basebackups_directory": self.base,
+            "wals_directory": self.wals,
+            "incoming_wals_directory": self.incoming,
+            "streaming_wals_directory": self.streaming,
+            "errors_directory": self.errors,
+        }
+
     def backup(self, backup_id: str) -> Path:
         return self.base / _proved(backup_id)
 
