@@ -102,7 +102,7 @@ def check_of(
             by_the_kernel=server.backup_method is BackupMethod.LOCAL,
             links=server.reuse_backup is Reuse.LINK,
         ),
-        apart_health=ApartHealth(layout, catalog.database.path.parent),
+        apart_health=ApartHealth(layout, catalog.directory),
         retention_health=retention_health,
         hook_health=hook_health,
         limits=Limits(clock_skew=server.clock_maximum_skew, slot_wal=int(server.slot_maximum_wal)),

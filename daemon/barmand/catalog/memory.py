@@ -39,6 +39,11 @@ class Catalog:
         return self.database.bell
 
     @property
+    def directory(self) -> Path:
+        """Where the state file lies, and nothing of PostgreSQL's or of backups may."""
+        return self.database.path.parent
+
+    @property
     def versions(self) -> dict[str, str]:
         """Of SQLite, and of the tables."""
         return self.database.versions()
