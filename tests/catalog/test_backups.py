@@ -1,5 +1,6 @@
 """Backups in the catalogue: one active each, ids for ever, and no move that nobody hears of."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -387,3 +388,38 @@ def test_every_fact_of_a_backup_comes_back(
         connection.exec_driver_sql("UPDATE backups SET status = 'FAILED'")
     shared.backups.adopt(backup, NOW)
     assert shared.backups.get(backup.server, backup.id) == backup
+
+
+def test_what_is_remembered_of_a_server_is_never_older_than_what_was_written(
+    catalog: Catalog,
+) -> None:
+    """While others read all the time, and so remember."""
+    is_over = threading.Event()
+
+    def read_on() -> None:
+        while not is_over.is_set():
+            catalog.backups.of_server("main")
+
+    readers = [threading.Thread(target=read_on) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for number in range(60):
+            backup = catalog.backups.queue(
+                "main", method="postgres", name=None, requester="me", now=NOW
+            )
+            assert catalog.backups.of_server("main")[-1] == backup
+            failed = catalog.backups.move(backup, backup.failed(NOW, REASON), now=NOW)
+            found = catalog.backups.of_server("main")
+            assert (len(found), found[-1]) == (number + 1, failed)
+    finally:
+        is_over.set()
+        for reader in readers:
+            reader.join()
+
+
+def test_who_changes_the_list_of_backups_changes_his_own_only(catalog: Catalog) -> None:
+    catalog.backups.queue("main", method="postgres", name=None, requester="me", now=NOW)
+    catalog.backups.of_server("main").clear()  # type: ignore[attr-defined] # it is a list
+    assert len(catalog.backups.of_server("main")) == 1
+    assert catalog.backups.of_server("other") == []

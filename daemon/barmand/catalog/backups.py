@@ -30,6 +30,10 @@ class Backups:
     database: Database
     _none_wait: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     """By server: how often the bell had rung when none of its backups waited."""
+    _known: dict[str, tuple[int, Sequence[Backup]]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """By server: how often the bell had rung before its backups were read, and these."""
 
     def queue(
         self,
@@ -86,8 +90,12 @@ class Backups:
         return found[0]
 
     def of_server(self, server: str) -> Sequence[Backup]:
-        """All of one server, oldest first."""
-        return self._select(rows.backups.c.server == server)
+        """All of one server, oldest first. Read again only after something was written."""
+        rung = self.database.bell.count
+        known = self._known.get(server)
+        if known is None or known[0] != rung:
+            known = self._known[server] = (rung, self._select(rows.backups.c.server == server))
+        return list(known[1])
 
     def waiting(self, server: str) -> Sequence[Backup]:
         """Those of one server that wait for WAL, oldest first.
