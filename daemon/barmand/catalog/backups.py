@@ -7,6 +7,7 @@ transaction. That no server has two active backups is a unique index.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -15,6 +16,7 @@ from barmand.catalog import backup_rows, rows
 from barmand.catalog.database import Database
 from barmand.catalog.events import write_event
 from barmand.catalog.hook_runs import owe_hook
+from barmand.catalog.lately import Lately
 from barmand.model.backup import ACTIVE, Backup, Status
 from barmand.model.errors import NotFound, Refused
 from barmand.model.event import Event
@@ -28,12 +30,8 @@ class MovedByAnother(RuntimeError):  # noqa: N818 - it says what happened
 @dataclass(frozen=True, slots=True)
 class Backups:
     database: Database
-    _none_wait: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
-    """By server: how often the bell had rung when none of its backups waited."""
-    _known: dict[str, tuple[int, Sequence[Backup]]] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-    """By server: how often the bell had rung before its backups were read, and these."""
+    _lists: Lately[Sequence[Backup]] = field(default_factory=Lately, repr=False, compare=False)
+    _waiting: Lately[frozenset[str]] = field(default_factory=Lately, repr=False, compare=False)
 
     def queue(
         self,
@@ -91,25 +89,24 @@ class Backups:
 
     def of_server(self, server: str) -> Sequence[Backup]:
         """All of one server, oldest first. Read again only after something was written."""
-        rung = self.database.bell.count
-        known = self._known.get(server)
-        if known is None or known[0] != rung:
-            known = self._known[server] = (rung, self._select(rows.backups.c.server == server))
-        return list(known[1])
+        read = partial(self._select, rows.backups.c.server == server)
+        return list(self._lists.get(self.database.bell, server, read))
 
     def waiting(self, server: str) -> Sequence[Backup]:
         """Those of one server that wait for WAL, oldest first.
 
-        Each pass asks, of each server: where nothing was written since, nothing is read either.
+        Each pass asks, of each server: what was written since for one is looked at once for all.
         """
-        rung = self.database.bell.count
-        if self._none_wait.get(server) == rung:
+        if server not in self._waiting.get(self.database.bell, "", self._who_wait):
             return ()
         table = rows.backups.c
-        found = self._select(table.server == server, table.status == Status.WAITING_FOR_WALS)
-        if not found:
-            self._none_wait[server] = rung
-        return found
+        return self._select(table.server == server, table.status == Status.WAITING_FOR_WALS)
+
+    def _who_wait(self) -> frozenset[str]:
+        table = rows.backups.c
+        wanted = select(table.server).where(table.status == Status.WAITING_FOR_WALS)
+        with self.database.reading() as connection:
+            return frozenset(connection.scalars(wanted))
 
     def segment_size(self, server: str) -> int | None:
         """Bytes in a segment, as the newest backup that began found the cluster."""
