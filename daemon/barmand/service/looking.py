@@ -209,12 +209,12 @@ class Looking:
 
         view = _server_view(server, house)
         backups = self.catalog.backups.of_server(server)
-        standings = self._standings(server, backups, house)
         kit = house.find(server)
         waiting, set_aside = self._arrived(kit)
         last_wal = self.catalog.wal_runs.last_archived(server)
         active = [backup for backup in backups if backup.status in ACTIVE]
         usable = [b for b in backups if b.status in (Status.DONE, Status.WAITING_FOR_WALS)]
+        standings = self._standings(server, backups, house) if active or usable else {}
         now = local_now()
         hour = self.catalog.wal_hours.since(server, now - timedelta(hours=1))
         day = self.catalog.wal_hours.since(server, now - timedelta(days=1))
