@@ -189,15 +189,12 @@ class Daemon:
 
     def _serve(self, house: House) -> None:
         """Directories, watches, receivers, schedules and unfinished deletions of this house."""
-        self._see_to_ground(house.served.values(), self._prepare)
+        prepare = partial(prepare_ground, self._catalog.servers, self._grounds)
+        self._see_to_ground(house.served.values(), prepare)
         self._grounds.keep([*house.kits.values(), *house.leaving.values()])
         self._wire(house)
         for name in house.served:
             self._runner.ring(f"settle {name}", self._of_kit(name, self._settle_rest))
-
-    def _prepare(self, kit: Kit) -> None:
-        prepare_ground(self._catalog.servers, kit)
-        self._grounds.claim(kit)  # it may be there only now
 
     def _wire(self, house: House) -> None:
         served = house.served

@@ -31,7 +31,9 @@ class MovedByAnother(RuntimeError):  # noqa: N818 - it says what happened
 class Backups:
     database: Database
     _lists: Lately[Sequence[Backup]] = field(default_factory=Lately, repr=False, compare=False)
+    """By server."""
     _waiting: Lately[frozenset[str]] = field(default_factory=Lately, repr=False, compare=False)
+    """One answer for all."""
 
     def queue(
         self,

@@ -59,7 +59,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """One transaction, begun with the write lock; watchers are told once it is committed."""
+        """One transaction, begun with the write lock; watchers are told once it is committed.
+
+        Also where the commit fails: nobody can tell what became of it.
+        """
         with _translated(self.path), self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -67,8 +70,10 @@ class Database:
             except BaseException:
                 connection.exec_driver_sql("ROLLBACK")
                 raise
-            connection.exec_driver_sql("COMMIT")
-        self.bell.ring()
+            try:
+                connection.exec_driver_sql("COMMIT")
+            finally:
+                self.bell.ring()
 
     def look(self) -> str:
         """Does it answer? Its place, in words. Raises StorageFailed."""

@@ -4,14 +4,15 @@ import structlog
 
 from barmand.catalog.servers import Servers
 from barmand.model.errors import Failure, StorageFailed
+from barmand.service.grounds import Grounds
 from barmand.service.house import Kit
 from barmand.storage.ground import complaint
 
 log = structlog.get_logger()
 
 
-def prepare_ground(servers: Servers, kit: Kit) -> None:
-    """Make a new server's directories; never on what may be a bare mount point."""
+def prepare_ground(servers: Servers, grounds: Grounds, kit: Kit) -> None:
+    """Make a new server's directories, and claim them; never on what may be a bare mount point."""
     is_known = servers.system_id(kit.name) is not None
     try:
         if not is_known:
@@ -21,6 +22,7 @@ def prepare_ground(servers: Servers, kit: Kit) -> None:
         why_not = failure.message
     if why_not is not None:
         log.warning("server is not ready", server=kit.name, why=why_not)
+    grounds.claim(kit)
 
 
 def rebuild(kit: Kit) -> None:

@@ -10,12 +10,13 @@ from datetime import datetime
 
 import structlog
 
-from barmand.model.errors import Failure, Refused, Stopped
+from barmand.model.errors import Refused, Stopped
 from barmand.model.progress import Phase, Progress
 from barmand.model.queueing import Limits
 from barmand.model.turns import Chore
 from barmand.outside.clock import local_now, monotonic
 from barmand.service import memory
+from barmand.service.boundary import bounded, do_chore, tell_job
 from barmand.service.job import Job, Key
 from barmand.service.lanes import Lanes, UnderWay
 from barmand.service.queue import Queue
@@ -39,7 +40,7 @@ class Runner:
         self._jobs: dict[Key, Job] = {}
         self._threads: set[threading.Thread] = set()
         self._queue: Queue[Key, tuple[Job, Callable[[Job], None]]] = Queue(limits)
-        self._lanes = Lanes(_do_chore)
+        self._lanes = Lanes(do_chore)
         self._readings: Queue[Key, tuple[Job, Callable[[Job], None]]] = Queue(READINGS)
         self.stopping = StopFlag()
         self.has_left_work_behind = False
@@ -93,7 +94,7 @@ class Runner:
                 with structlog.contextvars.bound_contextvars(
                     server=job.key.server, backup_id=job.key.backup_id, job=job.key.deed
                 ):
-                    _bounded(lambda: work(job), _tell_job)
+                    bounded(lambda: work(job), tell_job)
         finally:
             with self._lock:
                 self._discharge(job)
@@ -275,28 +276,3 @@ class Runner:
             self._jobs.clear()  # what is left never began: who waits for it need not any more
             self._ended.notify_all()
             self.has_left_work_behind = bool(hanging)
-
-
-def _do_chore(name: str, chore: Callable[[], None]) -> None:
-    server = name.partition(" ")[2]
-    with structlog.contextvars.bound_contextvars(server=server, job=name):
-        _bounded(chore, _tell_chore)
-
-
-def _bounded(work: Callable[[], None], tell: Callable[[Failure], None]) -> None:
-    """One of the two boundaries: what happens in `work` is told and ends here; the daemon lives."""
-    try:
-        work()
-    except Failure as failure:
-        tell(failure)
-    except Exception:
-        log.exception("work ended in a fault of barmand")
-
-
-def _tell_job(failure: Failure) -> None:
-    """A job has told its failure itself, and stored it."""
-    log.debug("job ended in failure", code=failure.kind, error=failure.message)
-
-
-def _tell_chore(failure: Failure) -> None:
-    log.error("chore failed", code=failure.kind, error=failure.message, hint=failure.hint)

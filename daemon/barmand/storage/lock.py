@@ -10,6 +10,8 @@ from barmand.storage.disk import at_the_disk
 from barmand.storage.durable import make_directory
 
 LOCK_NAME = "barmand.lock"
+_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
+"""Of file systems that lock no directory, as NFS: nothing can be told there."""
 
 
 class StateLock:
@@ -66,10 +68,6 @@ def _lock(directory: int, path: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LOCKS:
             raise
-
-
-_NO_LOCKS = (errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL)
-"""Of file systems that lock no directory, as NFS: nothing can be told there."""
 
 
 def _holder(directory: int) -> int | None:
