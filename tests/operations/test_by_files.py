@@ -80,15 +80,24 @@ def test_files_travel_by_the_quickest_cipher_unless_one_was_chosen(
 ) -> None:
     ssh, *words = sshd.words
     log = folder / "ssh.log"
-    taking.take(RsyncFiles(ssh=(ssh, "-v", "-E", str(log), *options, *words)), jobs=1)
+    taking.take(RsyncFiles(ssh=(ssh, "-v", "-E", str(log), *options, *words)), jobs=2)
     agreed = [
         line.split("cipher: ")[1].split()[0]
         for line in log.read_text().splitlines()
         if "kex: server->client cipher: " in line
     ]
-    assert len(agreed) >= 3  # the list, the files, pg_control
-    assert cipher in agreed
-    assert set(agreed) == {cipher} if options else agreed[-1] != cipher
+    assert agreed == [cipher, cipher]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_each_job_has_one_connection(
+    taking: Taking, sshd: Sshd, clusters: Clusters, folder: Path, jobs: int
+) -> None:
+    """The list of files and pg_control go over one that is there, as do further files."""
+    before = sshd.log.count("Accepted publickey")
+    backup = taking.take(RsyncFiles(ssh=sshd.words), jobs=jobs, bandwidth_limit=100_000)
+    assert sshd.log.count("Accepted publickey") - before == jobs
+    taking.restore(backup, clusters, folder / "restored")
 
 
 def test_balances_agree_after_a_backup_under_load(

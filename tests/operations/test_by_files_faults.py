@@ -39,10 +39,16 @@ def workers(taking: Taking) -> list[Process]:
     return [p for p in descendants(own) if p.parent == own and mark in p.command]
 
 
+def connections() -> list[Process]:
+    """What holds the connection that commands share."""
+    return [p for p in descendants(os.getpid()) if "ControlMaster=yes" in p.command]
+
+
 def assert_over(taking: Taking) -> None:
     """The newest backup is FAILED, PostgreSQL's backup mode has ended, no process is left."""
     mark = os.fsencode(taking.layout.base)
     assert not [process for process in all_processes() if mark in os.fsencode(process.command)]
+    assert not connections()
     assert taking.catalog.backups.of_server(SERVER)[-1].status is Status.FAILED
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'barmand'"
     eventually(lambda: taking.cluster.psql(sessions) == "0")
@@ -159,6 +165,37 @@ def test_after_a_cut_connection_what_is_here_already_is_not_fetched_again(
     counts = [done for done, _ in told.bytes]
     assert counts == sorted(counts)
     assert taking.verify(backup)
+
+
+@pytest.mark.parametrize("retry_times", [0, 1])
+def test_without_the_connection_that_was_shared_others_go_their_own_way(
+    taking: Taking, sshd: Sshd, retry_times: int
+) -> None:
+    """Whose files come over it at that moment has to try again."""
+    told = Told()
+    work = Background(
+        lambda: taking.take(
+            RsyncFiles(ssh=sshd.words),
+            told=told,
+            makes_manifest=True,
+            retry_times=retry_times,
+            retry_sleep=0.1,
+            **SLOW,
+        )
+    )
+    assert told.copying.wait(30)
+    eventually(lambda: len(workers(taking)) == SLOW["jobs"])
+    for connection in connections():
+        connection.kill()
+    if retry_times:
+        backup = work.wait(60)
+        assert isinstance(backup, Backup)
+        assert Phase.RETRYING in told.phases
+        assert taking.verify(backup)
+    else:
+        with pytest.raises(ToolFailed, match="rsync lost its connection"):
+            work.wait(60)
+        assert_over(taking)
 
 
 def test_a_page_that_was_torn_when_it_was_read_is_fetched_again_and_no_damage(

@@ -13,7 +13,9 @@ from threading import Event
 import pytest
 
 from barmand.model.errors import Stopped, ToolFailed
-from barmand.outside.process import LINE_BYTES, TAIL_LINES, Finished, find_program, run, version_of
+from barmand.outside.pg_version import version_of
+from barmand.outside.printed import LINE_BYTES, TAIL_LINES
+from barmand.outside.process import Finished, find_program, run
 from support.processes import find_process
 from support.waiting import eventually
 

@@ -11,9 +11,10 @@ import pytest
 from barmand.model.errors import Stopped, StorageFailed
 from barmand.model.pgdata import RelationFile
 from barmand.storage import live_copy
-from barmand.storage.live_copy import PIECE_BYTES, LiveCopy, Looks, Seen
+from barmand.storage.live_copy import LiveCopy
 from barmand.storage.manifest import Algorithm, digest
 from barmand.storage.pages import PAGE_BYTES
+from barmand.storage.seen import PIECE_BYTES, Looks, Seen
 from storage.test_pages import sealed
 
 as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

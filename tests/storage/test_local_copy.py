@@ -22,11 +22,11 @@ from barmand.storage.attempts import Attempts
 from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
 from barmand.storage.data_tree import Tree
 from barmand.storage.linking import Reference
-from barmand.storage.live_copy import Looks
 from barmand.storage.local_copy import Crew, LocalCopy
 from barmand.storage.manifest import Algorithm, Manifest, read_checksums, writing
 from barmand.storage.pace import Pace, Paces
 from barmand.storage.pages import PAGE_BYTES, WrongPage
+from barmand.storage.seen import Looks
 from barmand.storage.survey import LARGE_BYTES, Survey, survey
 from storage.test_live_copy import crc, page
 from support.starving import Starved

@@ -56,11 +56,12 @@ class Sshd:
         self.seen.update(found)
         return found
 
-    def start(self) -> "Sshd":
+    def start(self, *options: str) -> "Sshd":
+        """`options` are lines of sshd's configuration, besides what it has."""
         self.port = self.port or _free_port()
         host_key = (self.folder / "host_key.pub").read_text()
         self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key}")
-        (self.folder / "config").write_text(self._config())
+        (self.folder / "config").write_text("\n".join([self._config(), *options, ""]))
         self.process = subprocess.Popen(
             [SSHD, "-D", "-f", self.folder / "config", "-E", self.folder / "log"],
             stdin=subprocess.DEVNULL,

@@ -196,7 +196,6 @@ class ByFiles:
         either = EitherStop(stop, session.lost)
         try:
             found = self.copier.copy(job, stop=either, report=report)
-            self.copier.copy_control_file(job, stop=either)
         except (Failure, Stopped) as error:
             if session.lost.is_set() and not stop.is_set():
                 raise _lost(job.backup.server, session) from error

@@ -19,9 +19,10 @@ from barmand.storage.control_file import bring_whole
 from barmand.storage.data_tree import outside_of, system_id_of, trees_of, unreadable
 from barmand.storage.disk import at_the_disk
 from barmand.storage.linking import Reference
-from barmand.storage.live_copy import LiveCopy, Looks, Seen
+from barmand.storage.live_copy import LiveCopy
 from barmand.storage.local_copy import Crew, LocalCopy
 from barmand.storage.pace import Pace, Paces
+from barmand.storage.seen import Looks, Seen
 from barmand.storage.survey import Survey, survey
 
 _SLACK_NS = 2 * 10**9
@@ -61,18 +62,8 @@ class LocalFiles:
         )
         found = self._copier(job, files, attempts, report).run(files, crew)
         _copy_outside(job, attempts)
+        _copy_control_file(job, attempts)
         return found
-
-    def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None:
-        source = Path(job.cluster.pgdata) / CONTROL_FILE
-        attempts = _attempts(job, stop, lambda: None)
-        last: list[Seen] = []
-        bring_whole(
-            lambda: last.append(_bring(job, source, CONTROL_FILE, attempts)),
-            job.home / "data" / CONTROL_FILE,
-            stop,
-        )
-        _tell(job, CONTROL_FILE, last[-1])
 
     def _copier(self, job: CopyJob, found: Survey, attempts: Attempts, report: Report) -> LocalCopy:
         lock = threading.Lock()
@@ -125,6 +116,18 @@ def _copy_outside(job: CopyJob, attempts: Attempts) -> None:
         except StorageFailed:
             if str(file) != job.cluster.ident_file:
                 raise
+
+
+def _copy_control_file(job: CopyJob, attempts: Attempts) -> None:
+    source = Path(job.cluster.pgdata) / CONTROL_FILE
+    last: list[Seen] = []
+    bring_whole(
+        lambda: last.append(_bring(job, source, CONTROL_FILE, attempts)),
+        job.home / "data" / CONTROL_FILE,
+        attempts.stop,
+    )
+    # Told when it is whole, not each time that it comes.
+    _tell(job, CONTROL_FILE, last[-1])
 
 
 def _bring(job: CopyJob, source: Path, path: str, attempts: Attempts) -> Seen:

@@ -273,7 +273,8 @@ class CopyJob:
 class FileCopier(Protocol):
     """A way to bring a cluster's files here. Raises StorageFailed, ToolFailed, Stopped."""
 
-    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage | Doubt]: ...
+    def copy(self, job: CopyJob, *, stop: Stop, report: Report) -> list[Damage | Doubt]:
+        """All of them, pg_control last: what is wrong with their pages."""
 
     def findings(
         self, pgdata: str | None, stop: Stop, *, is_full: bool = True
@@ -282,8 +283,6 @@ class FileCopier(Protocol):
 
         Unless `is_full`, what cannot keep a backup from being taken is not asked.
         """
-
-    def copy_control_file(self, job: CopyJob, *, stop: Stop) -> None: ...
 
 
 class Versioned(Protocol):

@@ -17,8 +17,9 @@ from barmand.model.masking import without_secrets
 from barmand.model.order import Checksums, Order
 from barmand.model.secret import Conninfo
 from barmand.outside.pg_basebackup_words import PROGRESS, Report, Words
+from barmand.outside.pg_version import version_of
 from barmand.outside.postgres import without_password
-from barmand.outside.process import Finished, Stop, find_program, run, version_of
+from barmand.outside.process import Finished, Stop, find_program, run
 from barmand.outside.silence import Silence, died, run_heard
 
 _CUT_OFF = "COPY stream ended before last file was finished"

@@ -13,8 +13,9 @@ from barmand.model.errors import ToolFailed
 from barmand.model.masking import without_secrets
 from barmand.model.secret import Conninfo
 from barmand.model.wal import parse_lsn
+from barmand.outside.pg_version import version_of
 from barmand.outside.postgres import without_password
-from barmand.outside.process import Stop, find_program, run, version_of
+from barmand.outside.process import Stop, find_program, run
 
 _FINISHED = re.compile(r"finished segment at ([0-9A-F]+/[0-9A-F]+) \(timeline (\d+)\)")
 _SWITCHED = re.compile(r"switched to timeline (\d+) at ")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from barmand.model.errors import ToolFailed
-from barmand.outside.process import Stop, find_program, run, version_of
+from barmand.outside.pg_version import version_of
+from barmand.outside.process import Stop, find_program, run
 
 NAME = "pg_verifybackup"
 _ERROR = re.compile(r"pg_verifybackup: (?:error|warning): (.*)")

@@ -13,7 +13,8 @@ from pathlib import Path
 from barmand.model.errors import ToolFailed
 from barmand.model.proof import WalFlaw
 from barmand.model.wal import format_lsn, parse_lsn
-from barmand.outside.process import Stop, find_program, run, version_of
+from barmand.outside.pg_version import version_of
+from barmand.outside.process import Stop, find_program, run
 from barmand.storage.disk import at_the_disk
 
 NAME = "pg_waldump"

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -20,11 +19,10 @@ from typing import IO, Protocol, runtime_checkable
 
 from barmand.model.errors import Stopped, ToolFailed
 from barmand.outside.holders import END_ALL, end_holders, pipe_name
+from barmand.outside.printed import Lines
 
 STOP_POLL_SECONDS = 0.2
 GRACE_SECONDS = 10.0
-TAIL_LINES = 20
-LINE_BYTES = 4096
 _CHUNK_BYTES = 65536
 _WHO_KILLED = (
     "Was it the kernel, for want of memory? Look in its log (`journalctl --dmesg`) for `Out of "
@@ -94,7 +92,7 @@ def run(
     """
     with _started(argv, {**_OUR_TOOLS, **(environment or {})}) as process:
         on_start(process.pid)
-        lines = _Lines(on_line)
+        lines = Lines(on_line)
         if _follow(process, lines.feed, stop):
             _end_group(process, grace_seconds)
             raise Stopped(f"{Path(argv[0]).name} was stopped")
@@ -134,16 +132,43 @@ def run_foreign(
         return Finished(exit_code, ())
 
 
-def version_of(program: Path) -> int:
-    """The major version that a PostgreSQL program prints. Raises ToolFailed."""
-    try:
-        printed = subprocess.run(  # noqa: S603 - a program found by the administrator's own path
-            [program, "--version"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout
-        number = printed.rsplit("(PostgreSQL)", 1)[1].split()[0]
-        return int("".join(digit if digit.isdigit() else " " for digit in number).split()[0])
-    except (OSError, subprocess.SubprocessError, IndexError, ValueError) as error:
-        raise ToolFailed(f"{program} does not tell its version", hint=str(error)) from error
+@contextmanager
+def running_beside(
+    argv: Sequence[str],
+    *,
+    is_ready: Callable[[str], bool],
+    seconds: float,
+    stop: Stop,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[bool]:
+    """A program that runs until the end of the `with`; True once it printed what `is_ready` knows.
+
+    False if it ended before, or has not in so many `seconds`, or `stop` was set: it is no more
+    then. What it prints later is heard by nobody. ToolFailed when it could not be started.
+    """
+    until = _Until(is_ready, stop, time.monotonic() + seconds)
+    with _started(argv, {**_OUR_TOOLS, **(environment or {})}) as process:
+        _follow(process, Lines(until.take).feed, until)
+        if not until.has_come:
+            _end_group(process, 0)
+        _output(process).close()
+        yield until.has_come
+
+
+@dataclass(slots=True)
+class _Until:
+    """A stop that is set when the line has come, too."""
+
+    is_line: Callable[[str], bool]
+    stop: Stop
+    deadline: float
+    has_come: bool = False
+
+    def take(self, line: str) -> None:
+        self.has_come = self.has_come or self.is_line(line)
+
+    def is_set(self) -> bool:
+        return self.has_come or self.stop.is_set() or time.monotonic() > self.deadline
 
 
 @contextmanager
@@ -203,33 +228,6 @@ def _leash(mark: str) -> Iterator[Callable[["subprocess.Popen[bytes]"], None]]:
         guard.kill()
         guard.wait()
         held.close()
-
-
-class _Lines:
-    """Bytes into lines, each of bounded length, of which the last few are kept."""
-
-    def __init__(self, on_line: Callable[[str], None]) -> None:
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
-        self._on_line = on_line
-        self._rest = b""
-
-    def feed(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).replace(b"\r", b"\n").split(b"\n")
-        for line in lines:
-            self._take(line)
-        if len(self._rest) > LINE_BYTES:
-            self._take(self._rest)
-            self._rest = b""
-
-    def close(self) -> None:
-        self._take(self._rest)
-        self._rest = b""
-
-    def _take(self, line: bytes) -> None:
-        text = line[:LINE_BYTES].decode(errors="replace").rstrip()
-        if text:
-            self.tail.append(text)
-            self._on_line(text)
 
 
 def _follow(process: "subprocess.Popen[bytes]", hear: Callable[[bytes], None], stop: Stop) -> bool:

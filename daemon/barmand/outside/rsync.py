@@ -44,7 +44,7 @@ class Rsync:
     """`ssh`: Barman's `ssh_command` in words; None copies on this machine.
 
     A connection on which nothing comes for `silence_seconds` is taken for dead, on both sides.
-    `ciphers` for ssh, best first; None leaves them to it.
+    `ssh_options` are ours, as `Name=value`: the administrator's go before them.
     """
 
     ssh: tuple[str, ...] | None = None
@@ -52,7 +52,7 @@ class Rsync:
     network_compression: bool = False
     connect_seconds: int = 15
     silence_seconds: int = 60
-    ciphers: str | None = None
+    ssh_options: tuple[str, ...] = ()
 
     def list_tree(
         self,
@@ -149,7 +149,7 @@ class Rsync:
     def _way(self) -> Transport | None:
         if self.ssh is None:
             return None
-        return transport(self.ssh, self.connect_seconds, self.silence_seconds, self.ciphers)
+        return transport(self.ssh, self.connect_seconds, self.silence_seconds, self.ssh_options)
 
     def _place(self, source: Path, target: Path) -> list[str]:
         way = self._way()

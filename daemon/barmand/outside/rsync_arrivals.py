@@ -2,21 +2,22 @@
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import StorageFailed
 from barmand.model.pgdata import RelationFile
+from barmand.outside.rsync_ahead import Ahead
 from barmand.outside.rsync_past import Known
 from barmand.outside.rsync_words import Entry
+from barmand.storage.brought import Reading
 from barmand.storage.data_tree import Tree
 from barmand.storage.disk import at_the_disk
-from barmand.storage.live_copy import LiveCopy, Looks, Seen
 from barmand.storage.manifest import Manifest
 from barmand.storage.pace import Stop
+from barmand.storage.seen import Looks, Seen
 from barmand.storage.unjudged import Unjudged
-
-BLOCKS_A_SEGMENT = 131_072
 
 
 @dataclass(slots=True)
@@ -26,6 +27,7 @@ class Arrivals:
     tree: Tree
     looks: Looks
     reference: Known | None
+    ahead: Ahead
     stop: Stop
     _seen: dict[str, tuple[int, Seen]] = field(default_factory=dict)
     """By name: the file's inode, and what was seen of it."""
@@ -127,17 +129,21 @@ class Arrivals:
         return Seen(facts.st_size, facts.st_mtime_ns, checksum)
 
     def _look(self, name: str) -> None:
-        relation = RelationFile.of(self.tree.prefix + name, BLOCKS_A_SEGMENT)
-        place = self.tree.target / name
-        copier = LiveCopy(self.looks, self.stop, lambda _bytes: None)
-        seen = copier.look(place, relation, leaves_small=True)
-        with at_the_disk("look at", place):
-            inode = place.lstat().st_ino
-        self._seen[name] = inode, replace(seen, unjudged=b"")
+        relation = RelationFile.of(self.tree.prefix + name)
+        with closing(self._reading(name, relation)) as reading:
+            seen = reading.finish(leaves_small=True)
+            self._seen[name] = reading.facts.st_ino, replace(seen, unjudged=b"")
         if relation is not None and seen.unjudged:
             self._unjudged.add((name, *self._seen[name]), seen.unjudged, relation.first_block)
             if self._unjudged.is_enough:
                 self._judge()
+
+    def _reading(self, name: str, relation: RelationFile | None) -> Reading:
+        """Begun while it came, perhaps."""
+        place = self.tree.target / name
+        with at_the_disk("look at", place):
+            begun = self.ahead.begun(place.lstat().st_ino)
+        return begun or Reading(place, relation, self.looks, self.stop)
 
     def _judge(self) -> None:
         for (name, inode, seen), wrong in self._unjudged.judge():

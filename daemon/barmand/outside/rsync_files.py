@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -25,16 +25,17 @@ from barmand.outside.rsync_trees import (
     judge_of,
     loads_of,
 )
+from barmand.outside.rsync_ways import Ways, ways_of
 from barmand.outside.rsync_work import Halt, Progress, Report, spread
-from barmand.outside.ssh_ciphers import quick_ciphers
 from barmand.outside.ssh_health import ssh_findings
+from barmand.storage.brought import Reading
 from barmand.storage.checksums import NO_CHECKSUMS, checksums_in
 from barmand.storage.control_file import bring_whole
 from barmand.storage.data_tree import Tree, outside_of, trees_of
 from barmand.storage.disk import at_the_disk
-from barmand.storage.live_copy import LiveCopy, Looks
 from barmand.storage.manifest import Manifest
 from barmand.storage.pace import Starts
+from barmand.storage.seen import Looks
 
 _BESIDE = ".rsync"
 _EMPTY = "empty"
@@ -109,39 +110,33 @@ class RsyncFiles:
         halt = Halt(stop)
         attempts = _attempts(job, halt, lambda: report(Phase.RETRYING, None, None))
         past = _past(job, halt)
-        with _beside(job.home) as beside:
+        with _beside(job.home) as beside, ways_of(self._rsync, halt) as ways:
             listings = [
                 listing
                 for tree in trees_of(job.cluster, job.home)
-                for listing in self._list(tree, past, attempts, beside)
+                for listing in _list(ways, tree, past, attempts, beside)
             ]
             _link_tablespaces(job)
             loads = loads_of(listings, job.order.jobs, self._most(job, listings))
-            limits = self._limits(job, loads)
+            by_name = Loads(
+                ways=ways,
+                attempts=attempts,
+                looks=Looks(job.verify_before, job.manifest.algorithm if job.manifest else None),
+                reuse=job.order.reuse,
+                past=None,
+                manifest=job.manifest,
+                beside=beside,
+                limits=UNLIMITED,
+                add_bytes=lambda _bytes: None,
+            )
             progress = Progress(sum(load.bytes for load in loads), report)
-            fetching = self._loads(
-                job, attempts, beside, past=past, limits=limits, add_bytes=progress.add
+            listed = replace(
+                by_name, past=past, limits=self._limits(job, loads), add_bytes=progress.add
             )
-            if self.ssh is not None:
-                ciphers = quick_ciphers(self.ssh, halt)
-                fetching = replace(fetching, rsync=replace(self._rsync, ciphers=ciphers))
-            found = spread(loads, job.order.jobs, fetching.fetch, halt)
-            self._copy_outside(job, self._loads(job, attempts, beside))
+            found = spread(loads, job.order.jobs, listed.fetch, halt)
+            _copy_outside(job, by_name)
+            _copy_control_file(job, by_name, halt)
         return found
-
-    def copy_control_file(self, job: CopyJob, *, stop: Halting) -> None:
-        with _beside(job.home) as beside:
-            # Told to the manifest when it is whole, not each time that it comes.
-            loads = replace(self._loads(job, _attempts(job, Halt(stop)), beside), manifest=None)
-            copy = job.home / "data" / CONTROL_FILE
-            bring_whole(
-                lambda: _fetch_one(loads, Path(job.cluster.pgdata), CONTROL_FILE, job.home),
-                copy,
-                stop,
-            )
-            if job.manifest is not None:
-                seen = LiveCopy(loads.looks, stop, lambda _bytes: None).look(copy, None)
-                job.manifest.add(CONTROL_FILE, seen.size, seen.changed_ns, str(seen.checksum))
 
     @property
     def _rsync(self) -> Rsync:
@@ -152,27 +147,6 @@ class RsyncFiles:
             connect_seconds=self.connect_seconds,
             silence_seconds=self.silence_seconds,
         )
-
-    def _list(
-        self, tree: Tree, past: Past | None, attempts: Attempts, beside: Path
-    ) -> list[Listing]:
-        sorting = Sorting(tree, (lambda _tree, _entry: False) if past is None else past.doubts)
-        with at_the_disk("make directory", tree.target):
-            tree.target.mkdir(0o700, exist_ok=True)
-        attempts.run(
-            lambda: self._rsync.list_tree(
-                tree.source,
-                beside / _EMPTY,
-                # All of them are trees of their own, and links are followed.
-                left_out=() if tree.prefix else (f"/{TABLESPACE_LINKS}/*",),
-                judge=judge_of(tree),
-                on_entry=sorting.take,
-                stop=attempts.stop,
-            ),
-            facts={"source": str(tree.source), "lists": True},
-            again=sorting.clear,
-        )
-        return [sorting.certain, sorting.doubtful]
 
     def _most(self, job: CopyJob, listings: Sequence[Listing]) -> Callable[[Listing], float]:
         """The bytes of a load of such a listing, at most."""
@@ -204,37 +178,6 @@ class RsyncFiles:
                 spaces[prefix] = Shares(own, jobs, queued)
         return Limits(whole, spaces)
 
-    def _loads(
-        self,
-        job: CopyJob,
-        attempts: Attempts,
-        beside: Path,
-        *,
-        past: Past | None = None,
-        limits: Limits = UNLIMITED,
-        add_bytes: Callable[[int], None] = lambda _bytes: None,
-    ) -> Loads:
-        return Loads(
-            rsync=self._rsync,
-            attempts=attempts,
-            looks=Looks(job.verify_before, job.manifest.algorithm if job.manifest else None),
-            reuse=job.order.reuse,
-            past=past,
-            manifest=job.manifest,
-            beside=beside,
-            limits=limits,
-            add_bytes=add_bytes,
-        )
-
-    def _copy_outside(self, job: CopyJob, loads: Loads) -> None:
-        """Configuration that lies outside the data directory comes into it, as with Barman."""
-        for file in outside_of(job.cluster):
-            try:
-                _fetch_one(loads, file.parent, file.name, job.home)
-            except ToolFailed:
-                if str(file) != job.cluster.ident_file:
-                    raise
-
 
 def _words(error: Exception) -> str:
     """With the way out, where one is known; what rsync said besides is not for a list."""
@@ -264,11 +207,57 @@ def _past(job: CopyJob, halt: Halt) -> Past | None:
     return Past(job.reference_home, job.home, begin_ns - _SLACK_NS, checksums)
 
 
+def _list(
+    ways: Ways, tree: Tree, past: Past | None, attempts: Attempts, beside: Path
+) -> list[Listing]:
+    sorting = Sorting(tree, (lambda _tree, _entry: False) if past is None else past.doubts)
+    with at_the_disk("make directory", tree.target):
+        tree.target.mkdir(0o700, exist_ok=True)
+    with ways.one() as rsync:
+        attempts.run(
+            lambda: rsync.list_tree(
+                tree.source,
+                beside / _EMPTY,
+                # All of them are trees of their own, and links are followed.
+                left_out=() if tree.prefix else (f"/{TABLESPACE_LINKS}/*",),
+                judge=judge_of(tree),
+                on_entry=sorting.take,
+                stop=attempts.stop,
+            ),
+            facts={"source": str(tree.source), "lists": True},
+            again=sorting.clear,
+        )
+    return [sorting.certain, sorting.doubtful]
+
+
 def _link_tablespaces(job: CopyJob) -> None:
     for space in job.cluster.tablespaces:
         link = job.home / "data" / TABLESPACE_LINKS / str(space.oid)
         with at_the_disk("link", link):
             link.symlink_to(job.home / str(space.oid))
+
+
+def _copy_outside(job: CopyJob, loads: Loads) -> None:
+    """Configuration that lies outside the data directory comes into it, as with Barman."""
+    for file in outside_of(job.cluster):
+        try:
+            _fetch_one(loads, file.parent, file.name, job.home)
+        except ToolFailed:
+            if str(file) != job.cluster.ident_file:
+                raise
+
+
+def _copy_control_file(job: CopyJob, loads: Loads, stop: Halting) -> None:
+    # Told to the manifest when it is whole, not each time that it comes.
+    untold = replace(loads, manifest=None)
+    copy = job.home / "data" / CONTROL_FILE
+    bring_whole(
+        lambda: _fetch_one(untold, Path(job.cluster.pgdata), CONTROL_FILE, job.home), copy, stop
+    )
+    if job.manifest is not None:
+        with closing(Reading(copy, None, loads.looks, stop)) as reading:
+            seen = reading.finish()
+        job.manifest.add(CONTROL_FILE, seen.size, seen.changed_ns, str(seen.checksum))
 
 
 def _fetch_one(loads: Loads, folder: Path, path: str, home: Path) -> None:

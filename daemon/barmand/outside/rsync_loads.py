@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,16 +11,18 @@ import structlog
 from barmand.model.backup import Damage, Doubt
 from barmand.model.errors import Stopped, ToolFailed
 from barmand.model.order import Order, Reuse
-from barmand.outside.rsync import Fetch, Reference, Rsync
+from barmand.outside.rsync import Fetch, Reference
+from barmand.outside.rsync_ahead import Ahead
 from barmand.outside.rsync_arrivals import Arrivals
 from barmand.outside.rsync_limits import Halting, Limits
 from barmand.outside.rsync_past import Past
 from barmand.outside.rsync_trees import Load, judge_of
+from barmand.outside.rsync_ways import Ways
 from barmand.outside.rsync_words import Ending, Entry
 from barmand.storage.disk import at_the_disk
-from barmand.storage.live_copy import Looks
 from barmand.storage.manifest import Manifest
 from barmand.storage.pace import Starts
+from barmand.storage.seen import Looks
 
 log = structlog.get_logger()
 
@@ -87,7 +89,7 @@ class Attempts:
 class Loads:
     """Fetches loads; several workers share it. `space_shares` by a tablespace's prefix."""
 
-    rsync: Rsync
+    ways: Ways
     attempts: Attempts
     looks: Looks
     reuse: Reuse
@@ -100,12 +102,16 @@ class Loads:
     def fetch(self, load: Load) -> list[Damage | Doubt]:
         """All of it: what is not here then was dropped by PostgreSQL. What is wrong is told."""
         known = None if self.past is None else self.past.known(load)
-        arrivals = Arrivals(load.tree, self.looks, known, self.attempts.stop)
         tally = Tally(load, self.add_bytes)
         reference = None
         if known is not None:
             reference = Reference(folder=known.folder, reuse=self.reuse, has_doubts=load.has_doubts)
-        with self.limits.part(load.tree.prefix, load.bytes) as limit:
+        with (
+            self.limits.part(load.tree.prefix, load.bytes) as limit,
+            _folder_in(self.beside) as half,
+            closing(Ahead(half, load, self.looks, self.attempts.stop)) as ahead,
+        ):
+            arrivals = Arrivals(load.tree, self.looks, known, ahead, self.attempts.stop)
             unsettled = self._bring(load, arrivals, tally, reference, limit)
             for _ in range(FRESH_FETCHES):
                 if not unsettled:
@@ -134,22 +140,26 @@ class Loads:
             if entry.kind == "f":
                 arrivals.hear(entry)
 
-        with _listed(load.names, self.beside) as names:
+        def progress(count: int) -> None:
+            tally.reach(count)
+            arrivals.ahead.go_on()
+
+        with _listed(load.names, self.beside) as names, self.ways.one() as rsync:
             files = Fetch(
                 source=load.tree.source,
                 target=load.tree.target,
                 names=names,
-                beside=self.beside,
+                beside=arrivals.ahead.folder,
                 reference=reference,
                 limit=limit,
                 quiet_seconds=_quiet_seconds(load),
             )
             gone = self.attempts.run(
-                lambda: self.rsync.fetch(
+                lambda: rsync.fetch(
                     files,
                     judge=judge_of(load.tree, is_required=load.is_required),
                     on_entry=hear,
-                    on_progress=tally.reach,
+                    on_progress=progress,
                     stop=self.attempts.stop,
                 ),
                 facts={
@@ -175,6 +185,16 @@ def _quiet_seconds(load: Load) -> float:
     """What a slow disk may take to look at every file there, and to read those in doubt."""
     read = load.bytes / _SLOW_BYTES_A_SECOND if load.has_doubts else 0
     return len(load.names) * _SLOW_FILE_SECONDS + read
+
+
+@contextmanager
+def _folder_in(folder: Path) -> Iterator[Path]:
+    """For the half files of one load."""
+    with (
+        at_the_disk("make directory in", folder),
+        tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as made,
+    ):
+        yield Path(made)
 
 
 @contextmanager

@@ -41,12 +41,13 @@ def transport(
     ssh_command: Sequence[str],
     connect_seconds: int,
     silence_seconds: int,
-    ciphers: str | None = None,
+    options: Sequence[str] = (),
 ) -> Transport:
     """Of Barman's `ssh_command`, whose last word is the host. Raises ConfigInvalid.
 
     ssh obeys the first of two contradicting options: ours on safety stand before the
-    administrator's, ours on patience behind. A connection that is cut or frozen ends by itself.
+    administrator's, ours on patience behind, as `options` do (`Name=value`). A connection that is
+    cut or frozen ends by itself.
     """
     *words, host = ssh_command or ("",)
     if not words or not host or host.startswith("-"):
@@ -54,15 +55,15 @@ def transport(
             f"ssh_command {' '.join(ssh_command)!r} is not a program and a host",
             hint=_LIKE_THIS,
         )
-    patience = (
+    behind = (
         f"ConnectTimeout={connect_seconds}",
         f"ServerAliveInterval={max(1, silence_seconds // _ALIVE_COUNT)}",
         f"ServerAliveCountMax={_ALIVE_COUNT}",
-        *([] if ciphers is None else [f"Ciphers={ciphers}"]),
+        *options,
     )
     place = 1 + next((n for n, word in enumerate(words) if word.rpartition("/")[2] == "ssh"), 0)
     return Transport(
-        (*words[:place], *_options(_FORCED), *words[place:], *_options(patience)),
+        (*words[:place], *_options(_FORCED), *words[place:], *_options(behind)),
         _bracketed(host),
         _port(words[place:]),
     )

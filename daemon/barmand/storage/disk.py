@@ -63,15 +63,21 @@ def heed(stop: Stop | None, deed: str, path: Path) -> None:
 
 @contextmanager
 def open_regular(path: Path, *, follows: bool = False) -> Iterator[int]:
-    """No symlink is followed, unless wanted; a pipe under its name does not hold us for ever."""
-    with at_the_disk("read", path):
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follows else os.O_NOFOLLOW))
+    file = opened_regular(path, follows=follows)
     try:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise StorageFailed(f"cannot read {path}: it is not a regular file")
         yield file
     finally:
         os.close(file)
+
+
+def opened_regular(path: Path, *, follows: bool = False) -> int:
+    """No symlink is followed, unless wanted; a pipe under its name does not hold us for ever."""
+    with at_the_disk("read", path):
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follows else os.O_NOFOLLOW))
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    raise StorageFailed(f"cannot read {path}: it is not a regular file")
 
 
 def free_bytes(path: Path) -> int:

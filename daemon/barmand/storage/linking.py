@@ -13,7 +13,7 @@ from pathlib import Path
 from barmand.model.errors import StorageFailed
 from barmand.storage.checksums import Checksums
 from barmand.storage.disk import at_the_disk, held_open
-from barmand.storage.live_copy import Seen
+from barmand.storage.seen import Seen
 from barmand.storage.survey import Batch
 
 COMPARE_BYTES = 1024 * 1024

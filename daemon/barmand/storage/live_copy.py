@@ -8,11 +8,10 @@ and does not push out of it what PostgreSQL reads.
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from barmand.model.backup import Damage, Doubt
 from barmand.model.pgdata import RelationFile
 from barmand.storage.disk import (
     at_the_disk,
@@ -22,63 +21,24 @@ from barmand.storage.disk import (
     pour_living,
     start_writing,
 )
-from barmand.storage.manifest import Algorithm, digest
+from barmand.storage.manifest import digest
 from barmand.storage.pace import Stop
 from barmand.storage.pages import PAGE_BYTES, WrongPage, wrong_pages
+from barmand.storage.seen import (
+    KEPT_BYTES,
+    PIECE_BYTES,
+    SMALL_BYTES,
+    Looks,
+    Seen,
+    read_at,
+)
 
-PIECE_BYTES = 8 * 1024 * 1024
-SMALL_BYTES = 1024 * 1024
-"""Files up to this size may have their pages judged later, together with others'."""
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _MODE = 0o600
 """Of a new file, as of most of a cluster's."""
-KEPT_BYTES = 32 * 1024 * 1024
-"""What stays in memory of a copy at its end: the disk is at work on it still."""
 REREADS = 5
 REREAD_SECONDS = 0.02
 """Before each: whoever writes the page may have lost the processor in the middle of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Looks:
-    """What to look at: pages written before `start_lsn` (None: none), a checksum for a manifest."""
-
-    start_lsn: int | None
-    algorithm: Algorithm | None
-
-    @property
-    def sees_bytes(self) -> bool:
-        return self.start_lsn is not None or self.algorithm is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A file's copy: its bytes, its checksum in hex, the blocks of its relation that are bad.
-
-    `doubtful` ones are bad unless they were written during the backup, as they say. `unjudged` are
-    pages that were left to be judged by somebody else.
-    """
-
-    size: int
-    changed_ns: int
-    checksum: str | None
-    bad_blocks: tuple[int, ...] = ()
-    doubtful: tuple[WrongPage, ...] = ()
-    unjudged: bytes = b""
-
-    def judged(self, wrong: Sequence[WrongPage], start_lsn: int) -> "Seen":
-        """With what was found when its pages were judged, by the backup's start."""
-        return replace(
-            self,
-            bad_blocks=tuple(page.block for page in wrong if page.lsn < start_lsn),
-            doubtful=tuple(page for page in wrong if page.lsn >= start_lsn),
-            unjudged=b"",
-        )
-
-    def found(self, path: str) -> list[Damage | Doubt]:
-        """What there is to say of the file, which is called so in the data directory."""
-        doubts = [Doubt(path, page.block, page.lsn) for page in self.doubtful]
-        return [Damage(path, self.bad_blocks), *doubts] if self.bad_blocks else [*doubts]
 
 
 class LiveCopy:
@@ -132,40 +92,12 @@ class LiveCopy:
                 os.close(copy)
         return seen
 
-    def look(
-        self, path: Path, relation: RelationFile | None, *, leaves_small: bool = False
-    ) -> Seen:
-        """As `copy`, at a file that came some other way: read once, nothing is changed."""
-        sums = digest(self._looks.algorithm) if self._looks.algorithm else None
-        start = self._looks.start_lsn
-        wrong: list[WrongPage] = []
-        unjudged = b""
-        done = 0
-        with open_regular(path) as file, at_the_disk("read", path):
-            facts = os.fstat(file)
-            while piece := _read(file, done, PIECE_BYTES):
-                if relation is not None and start is not None:
-                    first = relation.first_block + done // PAGE_BYTES
-                    if leaves_small and not done and len(piece) <= SMALL_BYTES:
-                        unjudged = piece
-                    else:
-                        wrong += wrong_pages(piece, first)
-                if sums is not None:
-                    sums.update(piece)
-                done += len(piece)
-                heed(self._stop, "reading", path)
-            if done > SMALL_BYTES:
-                start_writing(file, 0, done)
-        checksum = sums.hex() if sums else None
-        seen = Seen(done, facts.st_mtime_ns, checksum, unjudged=unjudged)
-        return seen.judged(wrong, start or 0) if wrong else seen
-
     def _copy_unseen(self, pair: "_Pair") -> Seen:
         return Seen(sum(self._poured(pair)), pair.facts.st_mtime_ns, None)
 
     def _copy_small(self, pair: "_Pair") -> Seen:
         size = sum(self._poured(pair))
-        content = _read(pair.copy, 0, size)
+        content = read_at(pair.copy, 0, size)
         checksum = None
         if self._looks.algorithm is not None:
             sums = digest(self._looks.algorithm)
@@ -257,18 +189,8 @@ class _Pair:
 def _pieces(file: int, begin: int, end: int, most: int) -> Iterator[bytes]:
     """What is between there and there, a hole as zeros, at most so much at a time."""
     while begin < end:
-        piece = _read(file, begin, min(most, end - begin))
+        piece = read_at(file, begin, min(most, end - begin))
         if not piece:
             raise OSError(errno.EIO, "it is shorter than what was written to it")
         yield piece
         begin += len(piece)
-
-
-def _read(file: int, offset: int, count: int) -> bytes:
-    """As much as there is: a file that shrinks meanwhile ends earlier."""
-    pieces: list[bytes] = []
-    while count and (piece := os.pread(file, count, offset)):
-        pieces.append(piece)
-        offset += len(piece)
-        count -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -21,9 +21,10 @@ from barmand.storage.attempts import Attempts
 from barmand.storage.batch_queue import BatchQueue
 from barmand.storage.disk import at_the_disk, heed
 from barmand.storage.linking import Links, Reference
-from barmand.storage.live_copy import PIECE_BYTES, LiveCopy, Looks, Seen
+from barmand.storage.live_copy import LiveCopy
 from barmand.storage.manifest import Manifest
 from barmand.storage.pace import EitherStop, Paces, Starts, Stop
+from barmand.storage.seen import PIECE_BYTES, Looks, Seen
 from barmand.storage.survey import Batch, Survey
 from barmand.storage.unjudged import Unjudged
 
