@@ -1,6 +1,8 @@
 """A cluster made for measuring, and an sshd on loopback: both of this user's own."""
 
 import getpass
+import mmap
+import os
 import shlex
 import shutil
 import socket
@@ -12,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PORT = "54329"
+_REMEMBERED_SECONDS = 65
 NOISE_ROWS = 1600
 """For each step of the scale; some 10 MB, so that there is two thirds as much noise as the rest."""
 
@@ -74,6 +77,21 @@ class Cluster:
     def run(self, program: str, *words: object) -> None:
         quietly(self.programs / program, *words)
 
+    def warm(self) -> None:
+        """Have the system hold as much free memory as a copy takes, as it does after some days.
+
+        A virtual machine gives memory that lies idle back to its host (page_reporting), and whoever
+        writes to it first pays for getting each page again: up to several times the copy.
+        """
+        _, size = self.weigh()
+        with mmap.mmap(-1, size * 5 // 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+            for begin in range(0, len(memory), mmap.PAGESIZE):
+                memory[begin] = 1
+
+    def has_room(self, copies: int) -> bool:
+        _, size = self.weigh()
+        return shutil.disk_usage(self.folder).free > copies * size * 5 // 4
+
     def weigh(self) -> tuple[int, int]:
         sizes = [path.stat().st_size for path in self.data.rglob("*") if path.is_file()]
         return len(sizes), sum(sizes)
@@ -94,15 +112,31 @@ def postgres_programs() -> Path:
 
 
 def spread(folder: Path) -> Path:
-    """Make it a folder in which ext4 lays each new folder far from the others.
-
-    For minutes ext4 gives no inode again that was freed, and it looks at each such one near by for
-    each new file: the copy that one contender has removed would make the next one's up to eight
-    times as slow. Other file systems need nothing.
+    """Make it a folder in which ext4 lays each new folder far from the others: what a contender
+    deletes in the midst of a round, by itself, seldom lies where the next one writes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     subprocess.run(["chattr", "+T", folder], check=False, capture_output=True)
     return folder
+
+
+@contextmanager
+def forgetting(folder: Path) -> Iterator[None]:
+    """When this ends, what was deleted within is not remembered by the file system.
+
+    For a minute ext4 without a journal gives no inode again that was freed, and looks at each such
+    one near by for each new file: whoever comes to lie there takes up to eight times as long.
+    """
+    yield
+    os.sync()
+    if _has_memory(folder):
+        time.sleep(_REMEMBERED_SECONDS)
+
+
+def _has_memory(folder: Path) -> bool:
+    words = quietly("findmnt", "-n", "-o", "FSTYPE,SOURCE", "-T", folder).split()
+    journals = Path("/proc/fs/jbd2").glob(f"{Path(words[-1]).name}-*")
+    return words[0] == "ext4" and not any(journals)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Who is measured: bare programs, barmand, and Barman and pgBackRest where they are installed.
 
 A row does one copy and returns its seconds by the name they are shown under. What is not the copy
-(taking the last one away, say) is done outside of what is timed.
+is done outside of what is timed; copies that are not needed any more are taken away apart.
 """
 
 import getpass
@@ -16,12 +16,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from _cluster import PORT, Cluster, quietly, spread
 
-Row = Callable[[], dict[str, float]]
+
+@dataclass(frozen=True)
+class Row:
+    """`run` is measured; `tidy` takes away what earlier runs have left."""
+
+    run: Callable[[], dict[str, float]]
+    tidy: Callable[[], None] = lambda: None
+
+
 CP = "cp -a + sync -f"
 BARE_SSH = "2 bare rsync -a --whole-file + sync -f"
 BARE_GCM = "  the same, with ssh -c aes128-gcm@openssh.com"
@@ -46,7 +55,7 @@ def bare_rows(cluster: Cluster) -> list[Row]:
             os.sync()
             return _timed(name, lambda: [quietly(*command) for command in filled])
 
-        return row
+        return Row(row, lambda: _clear_copies(cluster))
 
     sync = ["sync", "-f", _COPY]
     rsync = ["rsync", "-a", "--whole-file", f"{cluster.data}/", _COPY]
@@ -62,11 +71,13 @@ _COPY = object()
 
 
 def _new_copy(cluster: Cluster) -> Path:
-    """Where the next bare copy goes: nothing is there, nor of the last one anywhere."""
-    copies = spread(cluster.folder / "copies")
-    for copy in copies.iterdir():
+    """Where the next bare copy goes: nothing is there."""
+    return spread(cluster.folder / "copies") / f"{time.time_ns()}"
+
+
+def _clear_copies(cluster: Cluster) -> None:
+    for copy in spread(cluster.folder / "copies").iterdir():
         shutil.rmtree(copy)
-    return copies / f"{time.time_ns()}"
 
 
 def bare_ssh_row(cluster: Cluster, ssh_command: str, *, has_gcm: bool = False) -> Row:
@@ -92,7 +103,7 @@ def bare_ssh_row(cluster: Cluster, ssh_command: str, *, has_gcm: bool = False) -
         os.sync()
         return _timed(BARE_GCM if has_gcm else BARE_SSH, lambda: work(lists, copy))
 
-    return row
+    return Row(row, lambda: _clear_copies(cluster))
 
 
 def _halves(cluster: Cluster) -> list[Path]:
@@ -158,7 +169,6 @@ class Barmand:
         """From request to copied and synced; with `inside` also from backup start to stop."""
 
         def row() -> dict[str, float]:
-            self.leave_one(server)
             os.sync()
             begun = time.perf_counter()
             reply = self.ask("backup", server)
@@ -169,7 +179,7 @@ class Barmand:
                 seconds[INSIDE] = (end - begin).total_seconds()
             return seconds
 
-        return row
+        return Row(row, lambda: self.leave_one(server))
 
     def leave_one(self, server: str) -> None:
         """The disk need not hold every run's backup: the newest is enough to link to."""
@@ -223,15 +233,17 @@ def barman_row(cluster: Cluster, ssh_command: str | None, *, reuse: str) -> Row:
     command = _barman(cluster, method, ssh_command)
     name = f"Barman {method}, 2 jobs, reuse {reuse}"
 
-    def row() -> dict[str, float]:
+    def leave_one() -> None:
         listed = json.loads(quietly(*command, "-f", "json", "list-backups", "main"))["main"]
         for backup in listed[1:]:
             quietly(*command, "delete", "main", backup["backup_id"])
+
+    def row() -> dict[str, float]:
         os.sync()
         words = ("backup", f"--reuse-backup={reuse}", "-j", "2", "main")
         return _timed(name, lambda: quietly(*command, *words))
 
-    return row
+    return Row(row, leave_one)
 
 
 def _barman(cluster: Cluster, method: str, ssh_command: str | None) -> list[object]:
@@ -301,4 +313,4 @@ def _pgbackrest_row(cluster: Cluster, program: str, kind: str, packing: str) -> 
             name, lambda: quietly(*command, "--no-archive-check", f"--type={kind}", "backup")
         )
 
-    return row
+    return Row(row)

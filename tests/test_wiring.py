@@ -54,6 +54,8 @@ def of_method(folder: Path, method: str, ssh_command: str) -> Settings:
     [
         ("ssh", "'ssh' is not a program and a host."),
         ("ssh -v", "'ssh -v' is not a program and a host."),
+        ("ssh -p 2222", "'ssh -p 2222' is not a program and a host."),
+        ("ssh -4 -i /keys/db1", "'ssh -4 -i /keys/db1' is not a program and a host."),
         ("ssh 'postgres@db1", '"ssh \'postgres@db1" is not a program and a host: no closing quot'),
         ("ssh postgres@db1\\", "is not a program and a host: no escaped character."),
     ],

@@ -1,5 +1,6 @@
 """Which directories a cluster has, and what in them is taken."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,7 @@ def test_configuration_from_outside_is_not_taken_from_inside_too() -> None:
 @pytest.fixture
 def pgdata(tmp_path: Path) -> Path:
     (tmp_path / "global").mkdir()
+    (tmp_path / "pg_tblspc").mkdir()
     (tmp_path / "PG_VERSION").write_text("15")
     (tmp_path / "global/pg_control").write_bytes(bytes(8192))
     return tmp_path
@@ -106,3 +108,19 @@ def test_one_look_tells_whether_it_can_be_read(pgdata: Path) -> None:
     assert unreadable(pgdata) is None
     (pgdata / "global/pg_control").unlink()
     assert "pg_control: No such file" in (unreadable(pgdata) or "")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look everywhere")
+def test_a_tablespace_is_looked_at_too(
+    pgdata: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    space = tmp_path_factory.mktemp("space")
+    (pgdata / "pg_tblspc/16384").symlink_to(space)
+    (pgdata / "pg_tblspc/16385").symlink_to("/nonexistent/dropped")
+    (pgdata / "pg_tblspc/16386").write_text("whatever this is")
+    assert unreadable(pgdata) is None
+    space.chmod(0)
+    try:
+        assert (unreadable(pgdata) or "").startswith(f"{space}: Permission denied; the daemon's")
+    finally:
+        space.chmod(0o700)

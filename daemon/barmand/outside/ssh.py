@@ -12,7 +12,8 @@ _PORT = re.compile(r"(?:^|\s)(?:-p\s*|-o\s*Port\s*[=\s]\s*)(\d+)(?=\s|$)", re.IG
 _FORCED = ("BatchMode=yes", "StrictHostKeyChecking=yes")
 """Nobody answers a question here; and a host that is not known is not the one we back up."""
 
-
+_WANT_A_WORD = frozenset(f"-{letter}" for letter in "BbcDEeFIiJLlmOoPpQRSWw")
+"""Options of ssh(1) with a word behind: if that is the last one, no host is named."""
 _LIKE_THIS = "Write it like: ssh postgres@db1"
 
 
@@ -50,7 +51,7 @@ def transport(
     cut or frozen ends by itself.
     """
     *words, host = ssh_command or ("",)
-    if not words or not host or host.startswith("-"):
+    if not words or not host or host.startswith("-") or words[-1] in _WANT_A_WORD:
         raise ConfigInvalid(
             f"ssh_command {' '.join(ssh_command)!r} is not a program and a host",
             hint=_LIKE_THIS,

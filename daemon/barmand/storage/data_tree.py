@@ -1,7 +1,9 @@
 """The directories that a cluster consists of, and what in them belongs in a backup."""
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -90,12 +92,20 @@ def unreadable(pgdata: Path) -> str | None:
     try:
         (pgdata / "PG_VERSION").read_bytes()
         (pgdata / "global" / "pg_control").read_bytes()
+        _list_tablespaces(pgdata / TABLESPACE_LINKS)
     except OSError as error:
         return (
             f"{error.filename}: {error.strerror}; the daemon's user must be able to read the data "
-            "directory (initdb --allow-group-access, and membership of its group)"
+            "directory and tablespaces (initdb --allow-group-access, and membership of its group)"
         )
     return None
+
+
+def _list_tablespaces(links: Path) -> None:
+    """A link may be left of one that was dropped, and lead nowhere: it is PostgreSQL's to tell."""
+    for link in links.iterdir():
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(link.resolve()):
+            continue
 
 
 def system_id_of(pgdata: Path) -> str:
