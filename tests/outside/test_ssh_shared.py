@@ -1,6 +1,7 @@
 """One connection for several commands, by the real ssh and sshd."""
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -143,6 +144,22 @@ def test_it_is_not_waited_for_without_end(folder: Path) -> None:
     with sharing((str(silent), "db1"), seconds=1) as options:
         assert options == ()
     assert time.monotonic() - begun < 5
+
+
+def test_what_a_killed_daemon_left_is_taken_away(
+    sshd: Sshd, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))
+    (folder / "tmp").mkdir()
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    left = [folder / f"tmp/barmand-ssh-{pid}-x" for pid in (ended.pid, os.getpid(), "odd")]
+    for each in left:
+        each.mkdir()
+        (each / "connection").touch()
+    with sharing(sshd.words):
+        assert not left[0].exists()
+    assert sorted((folder / "tmp").iterdir()) == sorted(left[1:])
 
 
 def test_a_socket_where_the_kernel_knows_no_such_path_is_not_tried(

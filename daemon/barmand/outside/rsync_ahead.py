@@ -55,19 +55,17 @@ class Ahead:
     def _begin(self, name: str) -> None:
         place = self.folder / name
         try:
-            if place.lstat().st_size < LARGE_BYTES:
-                return
-            path = self._path_of(name[:-_ADDED])
+            with at_the_disk("look at", place):
+                size = place.lstat().st_size
+            path = self._path_of(name[:-_ADDED]) if size >= LARGE_BYTES else None
             if path is None:
                 return
             relation = RelationFile.of(self.load.tree.prefix + path)
             reading = Reading(place, relation, self.looks, self.stop)
-        except (FileNotFoundError, StorageFailed) as error:
-            if isinstance(error, StorageFailed) and not isinstance(
-                error.__cause__, FileNotFoundError
-            ):
-                raise
-            return  # it is in its place by now
+        except StorageFailed as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return  # it is in its place by now
+            raise
         self._held[reading.facts.st_ino] = reading
 
     def _path_of(self, name: str) -> str | None:

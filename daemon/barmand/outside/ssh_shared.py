@@ -5,7 +5,9 @@ begins in a hundredth of that.
 Source: ssh_config(5), ControlMaster, ControlPath and LocalCommand.
 """
 
+import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,8 +19,9 @@ from barmand.outside.ssh import transport
 _READY = "barmand: connected"
 _OWN_WAY = re.compile(r"(?:^|\s)(?:-[A-Za-z0-9]*[MS]\b|-o\s*(?i:control))")
 """An administrator who shares connections in his own way knows why."""
-_SOCKET_BYTES = 80
-"""Of its path: the kernel knows 107, and ssh adds to it until it listens."""
+_FOLDER = "barmand-ssh-"
+_SOCKET_BYTES = 90
+"""Of its path: the kernel knows 107, and ssh adds 17 to it until it listens."""
 _ANY_SHELL = {"SHELL": "/bin/sh"}
 """ssh has LocalCommand carried out by the user's shell, which for a daemon's may be /bin/false."""
 
@@ -65,11 +68,22 @@ def shared_connection(
 def _socket(held: ExitStack) -> Path | None:
     """In a folder that is there as long as `held`, and nobody else's."""
     try:
-        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="barmand-ssh-"))
+        _clear_after_the_dead()
+        prefix = f"{_FOLDER}{os.getpid()}-"
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix=prefix))
     except OSError:
         return None
     socket = Path(folder) / "connection"
     return socket if len(bytes(socket)) <= _SOCKET_BYTES else None
+
+
+def _clear_after_the_dead() -> None:
+    """A daemon that was killed could not take its folders away. OSError."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        pid = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        is_alive = not pid.isdigit() or Path("/proc", pid).exists()
+        if not is_alive and folder.lstat().st_uid == os.geteuid():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _can_share(ssh_command: Sequence[str]) -> bool:
