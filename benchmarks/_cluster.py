@@ -15,6 +15,7 @@ from pathlib import Path
 
 PORT = "54329"
 _REMEMBERED_SECONDS = 65
+"""The kernel's minute (ext4, RECENTCY_MIN), and some more. Nobody tells when it is over."""
 NOISE_ROWS = 1600
 """For each step of the scale; some 10 MB, so that there is two thirds as much noise as the rest."""
 

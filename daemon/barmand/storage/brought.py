@@ -8,11 +8,18 @@ import os
 from pathlib import Path
 
 from barmand.model.pgdata import RelationFile
-from barmand.storage.disk import at_the_disk, forget, heed, opened_regular, start_writing
+from barmand.storage.disk import (
+    at_the_disk,
+    forget,
+    heed,
+    opened_regular,
+    read_at,
+    start_writing,
+)
 from barmand.storage.manifest import digest
 from barmand.storage.pace import Stop
 from barmand.storage.pages import PAGE_BYTES, WrongPage, wrong_pages
-from barmand.storage.seen import KEPT_BYTES, PIECE_BYTES, SMALL_BYTES, Looks, Seen, read_at
+from barmand.storage.seen import KEPT_BYTES, PIECE_BYTES, SMALL_BYTES, Looks, Seen
 
 
 class Reading:

@@ -80,6 +80,16 @@ def opened_regular(path: Path, *, follows: bool = False) -> int:
     raise StorageFailed(f"cannot read {path}: it is not a regular file")
 
 
+def read_at(file: int, offset: int, count: int) -> bytes:
+    """As much as there is: a file that shrinks meanwhile ends earlier. OSError."""
+    pieces: list[bytes] = []
+    while count and (piece := os.pread(file, count, offset)):
+        pieces.append(piece)
+        offset += len(piece)
+        count -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
 def free_bytes(path: Path) -> int:
     """As many as we may still write on its file system. Raises StorageFailed."""
     with at_the_disk("look at", path):

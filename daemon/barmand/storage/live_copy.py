@@ -19,6 +19,7 @@ from barmand.storage.disk import (
     heed,
     open_regular,
     pour_living,
+    read_at,
     start_writing,
 )
 from barmand.storage.manifest import digest
@@ -30,7 +31,6 @@ from barmand.storage.seen import (
     SMALL_BYTES,
     Looks,
     Seen,
-    read_at,
 )
 
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -1,6 +1,5 @@
 """What is looked at in a file that is copied, and what was seen of it."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -59,13 +58,3 @@ class Seen:
         """What there is to say of the file, which is called so in the data directory."""
         doubts = [Doubt(path, page.block, page.lsn) for page in self.doubtful]
         return [Damage(path, self.bad_blocks), *doubts] if self.bad_blocks else [*doubts]
-
-
-def read_at(file: int, offset: int, count: int) -> bytes:
-    """As much as there is: a file that shrinks meanwhile ends earlier. OSError."""
-    pieces: list[bytes] = []
-    while count and (piece := os.pread(file, count, offset)):
-        pieces.append(piece)
-        offset += len(piece)
-        count -= len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
